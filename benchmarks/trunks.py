@@ -1,0 +1,319 @@
+"""How good is the bundled trunk? `python -m benchmarks.trunks [--quick] [--json FILE]`.
+
+Frozen features at 224 px of several trunks, judged by a logistic regression and by the recipe's head, on
+(a) FracAtlas, trained on its training part and tested on its test part, (b) the wrist set, cross-validated by source,
+(c) the simulated set. AUC with 95 % intervals by bootstrap over sources; differences between trunks are paired.
+The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a set that is absent is left
+out, said aloud.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.errors import FracturelibWarning
+from fracturelib.features import FeatureDataset
+from fracturelib.loaders import RadiographDataset, make_loader
+from fracturelib.metrics import resample_weights, source_codes, weighted_metrics
+from fracturelib.model import FractureClassifier, make_head
+from fracturelib.runtime import describe_machine, seeded
+from fracturelib.training import fit
+from fracturelib.transforms import denormalize, eval_transform
+from fracturelib.weights import WeightsOrigin, imagenet_file, load_trunk
+
+FOLDS, RESAMPLES = 5, 2000
+PENALTIES = np.logspace(-4, -1, 7)  # scikit-learn's C for standardised features
+HEAD_SEEDS = 3  # the recipe's head is averaged over so many starts
+# Originals that stand in the wrist set under two numbers ("class/number"), by what they are copies of.
+WRIST_COPIES = {"not fractured/3@val": "not fractured/69"} | {
+    f"fractured/{copy}": f"fractured/{original}"
+    for copy, original in ((83, 57), (46, 29), (47, 30), (85, 59), (86, 60))
+}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A table with its pictures as the trunk sees them.
+
+    Attributes:
+        name: for the report.
+        table: rows with label, split and `group`, the source that folds and bootstrap keep together.
+        images: (n, 3, 224, 224), normalised.
+        crossed: cross-validate over all rows, instead of training on the split "train" and testing on "test".
+    """
+
+    name: str
+    table: pd.DataFrame
+    images: Tensor
+    crossed: bool
+
+    @property
+    def tested(self) -> np.ndarray:
+        """Mask (n,) of the rows that get a prediction."""
+        return np.ones(len(self.table), bool) if self.crossed else (self.table["split"] == "test").to_numpy()
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+def load_data(*, quick: bool) -> list[DataSet]:
+    """The sets that are here; the others are named."""
+    real = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
+    places = {
+        "FracAtlas": (real / "fracatlas_slice", False),
+        "wrist": (real / "wrist_rotated", True),
+        "simulated": (Path("data/simulated"), False),
+    }
+    found = []
+    for name, (root, crossed) in places.items():
+        if root.is_dir():
+            found.append(_load(name, root, crossed=crossed, most=240 if quick else None))
+        else:
+            print(f"{name}: left out, there is no {root}")
+    return found
+
+
+def _load(name: str, root: Path, *, crossed: bool, most: int | None) -> DataSet:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FracturelibWarning
+        )  # truncated files and leaks are known; folds keep sources whole
+        table = read_catalog(root)
+    table["group"] = [_wrist_group(path) for path in table["path"]] if name == "wrist" else table["source_id"]
+    if most is not None:
+        root_kept = table.attrs["root"]
+        table = table.sample(n=min(most, len(table)), random_state=0).sort_index().reset_index(drop=True)
+        table.attrs["root"] = root_kept
+    config = TrainConfig()
+    dataset = RadiographDataset(table, eval_transform(config), side=config.image_size)
+    return DataSet(
+        name, dataset.table, torch.stack([dataset[row][0] for row in range(len(dataset))]), crossed
+    )
+
+
+def _wrist_group(path: str) -> str:
+    """`val/not fractured/4-rotated1.jpg` → `not fractured/4`: both splits hold copies of the same originals."""
+    split, label, name = path.split("/")
+    number = name.split("-")[0].split(".")[0]
+    return (
+        WRIST_COPIES.get(f"{label}/{number}@{split}")
+        or WRIST_COPIES.get(f"{label}/{number}")
+        or f"{label}/{number}"
+    )
+
+
+# --- trunks ---------------------------------------------------------------------------------------------------------
+
+
+def trunks() -> dict[str, Callable[[Tensor], Tensor]]:
+    """Normalised images (B, 3, S, S) → features (B, F), by name; what is not here is named."""
+    found: dict[str, Callable[[Tensor], Tensor]] = {"bundled": _resnet("distilled")}
+    try:
+        from tools.distillation.networks import Teacher
+
+        teacher = Teacher().to(memory_format=torch.channels_last)
+        found["teacher"] = lambda images: teacher(denormalize(images) * 255)["final"].mean((2, 3))
+    except ImportError:
+        print("teacher: left out, its packages are missing (pip install 'fracturelib[bench]')")
+    found["random"] = _resnet("none")
+    if imagenet_file("resnet18")[1].exists():
+        found["ImageNet"] = _resnet("imagenet")
+    else:
+        print("ImageNet: left out, torchvision's file is not in the hub cache")
+    return found
+
+
+def _resnet(weights: str) -> nn.Module:
+    trunk, _ = load_trunk("resnet18", weights, seed=0)
+    return trunk.eval().to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def features(trunk: Callable[[Tensor], Tensor], images: Tensor) -> np.ndarray:
+    """Features (n, F) in batches of 32."""
+    batches = (batch.contiguous(memory_format=torch.channels_last) for batch in images.split(32))
+    return torch.cat([trunk(batch) for batch in batches]).numpy()
+
+
+# --- classifiers ----------------------------------------------------------------------------------------------------
+
+
+def folds(data: DataSet) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of row numbers (training, tested); a source is never on both sides."""
+    if not data.crossed:
+        split = data.table["split"].to_numpy()
+        return [(np.flatnonzero(split == "train"), np.flatnonzero(split == "test"))]
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    return list(splitter.split(data.table, data.table["label"], data.table["group"]))
+
+
+def by_regression(data: DataSet, found: np.ndarray) -> np.ndarray:
+    """P(fractured) (n,), NaN where not tested: logistic regression, penalty chosen within the training rows."""
+    labels, groups = data.table["label"].to_numpy(), data.table["group"].to_numpy()
+    chance = np.full(len(labels), np.nan)
+    for train, test in folds(data):
+        penalty = _best_penalty(found[train], labels[train], groups[train])
+        chance[test] = _regression(penalty).fit(found[train], labels[train]).predict_proba(found[test])[:, 1]
+    return chance
+
+
+def _regression(penalty: float):
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000)
+    )
+
+
+def _best_penalty(found: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    inner = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=1).split(found, labels, groups))
+
+    def quality(penalty: float) -> float:
+        decision = np.empty(len(labels))
+        for train, test in inner:
+            decision[test] = (
+                _regression(penalty).fit(found[train], labels[train]).decision_function(found[test])
+            )
+        return float(roc_auc_score(labels, decision))
+
+    return max(PENALTIES, key=quality)
+
+
+def by_head(data: DataSet, found: np.ndarray) -> np.ndarray:
+    """P(fractured) (n,), NaN where not tested: the recipe's head, stopped on a validation part, mean of some starts."""
+    chance = np.full(len(found), np.nan)
+    for train, test in folds(data):
+        train, val = _with_validation(data, train)
+        starts = [_head(data.table, found, train, val, test, seed=seed) for seed in range(HEAD_SEEDS)]
+        chance[test] = np.mean(starts, axis=0)
+    return chance
+
+
+def _with_validation(data: DataSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The split "val" where the set has one that is not tested; else a sixth of the training sources."""
+    if not data.crossed:
+        return train, np.flatnonzero(data.table["split"] == "val")
+    rows = data.table.iloc[train]
+    kept, val = next(
+        StratifiedGroupKFold(6, shuffle=True, random_state=2).split(rows, rows["label"], rows["group"])
+    )
+    return train[kept], train[val]
+
+
+def _head(table: pd.DataFrame, found: np.ndarray, *rows: np.ndarray, seed: int) -> np.ndarray:
+    """P(fractured) of the third row set by a head trained on the first and stopped on the second."""
+    config = TrainConfig(seed=seed)
+    values = torch.from_numpy(found).float()
+    sets = [FeatureDataset(table.iloc[part].reset_index(drop=True), values[None, part]) for part in rows]
+    loaders = [make_loader(part, config, shuffle=index == 0) for index, part in enumerate(sets)]
+    with seeded(seed, "head"):
+        head = make_head(found.shape[1], hidden_units=config.hidden_units, dropout=config.dropout)
+    model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
+    fit(model, loaders[0], loaders[1], config)
+    return model.predict_proba(values[rows[2]]).numpy()
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+def auc_draws(data: DataSet, chance: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUC, and its values over resampled sources: the same for every trunk, so that differences are paired."""
+    rows = data.tested
+    labels, codes = (
+        data.table["label"].to_numpy()[rows],
+        source_codes(data.table["group"].to_numpy()[rows], rows.sum()),
+    )
+    blocks = resample_weights(labels, codes, resamples=RESAMPLES, seed=0)
+    draws = [
+        weighted_metrics(labels, chance[rows], threshold=0.5, weights=weights)["auc"] for weights in blocks
+    ]
+    return float(roc_auc_score(labels, chance[rows])), np.concatenate(draws)
+
+
+def row(check: str, value: float, draws: np.ndarray, bar: str, holds: bool) -> dict:
+    """One line of the report."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {
+        "check": check,
+        "value": value,
+        "low": float(low),
+        "high": float(high),
+        "bar": bar,
+        "holds": bool(holds),
+    }
+
+
+def measure(data: DataSet, found: dict[str, np.ndarray]) -> list[dict]:
+    """AUC rows of every trunk and classifier, then the bars of logistic regression."""
+    rows = []
+    for kind, classifier in (("logistic regression", by_regression), ("recipe's head", by_head)):
+        results = {name: auc_draws(data, classifier(data, values)) for name, values in found.items()}
+        rows += [
+            row(f"{data.name}, {kind}: AUC {name}", *result, "", True) for name, result in results.items()
+        ]
+        if kind == "logistic regression":
+            rows += bars(data.name, results)
+    return rows
+
+
+def bars(name: str, results: dict[str, tuple[float, np.ndarray]]) -> list[dict]:
+    """The promises: near the teacher (real sets), clearly above a random trunk (all sets)."""
+    rows = []
+    (own, own_draws), (random, random_draws) = results["bundled"], results["random"]
+    gain = 0.10 if name == "simulated" else 0.05
+    check = f"{name}: bundled above random"
+    rows.append(row(check, own - random, own_draws - random_draws, f"≥ {gain:.2f}", own - random >= gain))
+    if "teacher" in results and name != "simulated":
+        teacher, teacher_draws = results["teacher"]
+        check = f"{name}: bundled below teacher"
+        rows.append(row(check, teacher - own, teacher_draws - own_draws, "≤ 0.02", teacher - own <= 0.02))
+    return rows
+
+
+def report(rows: list[dict], *, quick: bool) -> None:
+    """The table on screen."""
+    print("QUICK: a part of the data only, no result" if quick else "", flush=True)
+    print(f"{'check':58} {'value':>7} {'95 % interval':>18}  {'bar':8} holds")
+    for one in rows:
+        interval = f"{one['low']:+.3f} … {one['high']:+.3f}"
+        holds = ("yes" if one["holds"] else "NO") if one["bar"] else ""
+        print(f"{one['check']:58} {one['value']:7.3f} {interval:>18}  {one['bar']:8} {holds}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="240 images of each set")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    settings = parser.parse_args(arguments)
+    found = trunks()
+    rows = []
+    for data in load_data(quick=settings.quick):
+        print(f"{data.name}: {len(data.table)} images, {data.table['group'].nunique()} sources", flush=True)
+        rows += measure(data, {name: features(trunk, data.images) for name, trunk in found.items()})
+    report(rows, quick=settings.quick)
+    if settings.json:
+        content = {"machine": describe_machine(), "quick": settings.quick, "rows": rows}
+        settings.json.write_text(json.dumps(content, indent=1) + "\n")
+    return 0 if all(one["holds"] for one in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

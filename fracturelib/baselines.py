@@ -1,0 +1,103 @@
+"""What a model has to beat: always saying the commoner class, and never looking at the bones.
+
+The second baseline sees only the size, the shape and the overall brightness of a file. If it does nearly as
+well as the network, the data give the answer away through how the images were made (see Zech et al., PLOS
+Medicine 15 (2018), e1002683).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
+
+from fracturelib.errors import EvaluationError
+from fracturelib.images import read_radiograph
+from fracturelib.metrics import choose_threshold
+
+MAJORITY, METADATA = "majority class", "metadata only"
+METADATA_FEATURES = ("log_width", "log_height", "log_aspect", "brightness", "contrast")
+
+
+class Scored(NamedTuple):
+    """Predictions (columns path, label, probability, source_id, …) and the threshold they are judged at."""
+
+    predictions: pd.DataFrame
+    threshold: float
+
+
+def file_metadata(table: pd.DataFrame, *, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
+    """One row per file of the table: the features of `METADATA_FEATURES`, in the table's row order.
+
+    Brightness and contrast are mean and standard deviation of the grey values, 0…1, read at about 64 pixels.
+
+    Raises:
+        EvaluationError: the folder of the images is not known.
+        ImageError: a file cannot be read.
+    """
+    folder = root if root is not None else table.attrs.get("root")
+    if folder is None:
+        raise EvaluationError("the folder of the images is not known", cure="pass root=…, the folder of the data set")
+    bar = tqdm(table["path"], desc="metadata baseline", unit="file", delay=2, disable=not progress)
+    pixels = [read_radiograph(Path(folder) / path, target_side=64) / 255 for path in bar]
+    width, height = table["width"].to_numpy(dtype=float), table["height"].to_numpy(dtype=float)
+    return pd.DataFrame(
+        {
+            "log_width": np.log(width),
+            "log_height": np.log(height),
+            "log_aspect": np.log(width / height),
+            "brightness": [image.mean() for image in pixels],
+            "contrast": [image.std() for image in pixels],
+        },
+        index=table.index,
+    )
+
+
+def baseline_predictions(
+    table: pd.DataFrame,
+    *,
+    test: pd.DataFrame | None = None,
+    root: str | Path | None = None,
+    rule: str | float = "youden",
+    progress: bool = True,
+) -> dict[str, Scored]:
+    """Both baselines, fitted on the train split of `table`, applied to its test split or to the table `test`.
+
+    The metadata baseline chooses its threshold on the validation split by the same `rule` as the model;
+    without a validation split of both classes it takes 0.5. `root` is the folder of `table`; `test` brings
+    its own in its attrs.
+
+    Raises:
+        EvaluationError: the train split lacks a class, or there is nothing to test.
+    """
+    train, validation = (table[table["split"] == split] for split in ("train", "val"))
+    target = table[table["split"] == "test"] if test is None else test
+    if train["label"].nunique() < 2 or target.empty:
+        raise EvaluationError(
+            "the baselines need a train split with both classes and at least one test file",
+            cure="check the data set's folders",
+        )
+    target_root = root if test is None else None
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(file_metadata(train, root=root, progress=progress), train["label"])
+    threshold = 0.5
+    if validation["label"].nunique() == 2:
+        chances = model.predict_proba(file_metadata(validation, root=root, progress=progress))[:, 1]
+        threshold = choose_threshold(validation["label"], chances, rule=rule)
+    chances = model.predict_proba(file_metadata(target, root=target_root, progress=progress))[:, 1]
+    share = train["label"].mean()
+    return {
+        MAJORITY: Scored(_with_probability(target, np.full(len(target), share)), 0.5),
+        METADATA: Scored(_with_probability(target, chances), threshold),
+    }
+
+
+def _with_probability(table: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
+    kept = table[["path", "label", "source_id"]].reset_index(drop=True)
+    return kept.assign(probability=probabilities)

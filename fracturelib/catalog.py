@@ -1,0 +1,163 @@
+"""A folder tree → the one table that describes a data set, and its splits.
+
+Everything downstream reads this table and keeps its row order; the columns are named in `read_catalog`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from fracturelib.config import SPLITS
+from fracturelib.errors import CatalogError, DataWarning
+from fracturelib.images import inspect_image
+from fracturelib.layout import check_classes, check_splits, counted, few, is_flat, list_files
+from fracturelib.metadata import join_metadata
+from fracturelib.naming import source_id_from_name, source_ids
+from fracturelib.splits import deal, describe, group_numbers, resplit, shared_sources
+
+__all__ = [
+    "describe",
+    "fingerprint",
+    "read_catalog",
+    "resplit",
+    "shared_sources",
+    "source_id_from_name",
+]
+
+COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256")
+MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
+
+
+def read_catalog(
+    root: str | Path,
+    *,
+    strict: bool = False,
+    make_split: bool = False,
+    keep_conflicts: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Read a data set laid out as `root/{train,val,test}/{fractured,not fractured}/…`.
+
+    A root with just the two class folders counts as one split "test". Every image is decoded once, so that
+    a bad file is known here and not in the middle of training. Hidden files are ignored; other files that
+    are no usable image are skipped with one warning, and truncated JPEGs counted in one. Files with the
+    same pixels under both labels are left out with one warning.
+
+    Args:
+        root: the data set's folder; a `metadata.csv` in it adds columns (see `join_metadata`).
+        strict: an unusable or truncated file is an error.
+        make_split: make a missing val or test from train, by source (and patient, where known), 15 % of the
+            files each.
+        keep_conflicts: keep files with the same pixels under both labels.
+        seed: of `make_split`.
+
+    Returns:
+        one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
+        relative to root), split, label (1 = fractured), source_id, width, height (pixels), truncated
+        (bool), sha256 (of the file), and those of metadata.csv. `attrs["root"]` is the root as given,
+        `attrs["skipped"]` a list of {"path", "problem"}.
+
+    Raises:
+        CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.
+    """
+    root = Path(root)
+    table = list_files(root)
+    check_splits(table, root, make_split=make_split)
+    table, skipped = _inspect(table, root, strict)
+    if not keep_conflicts:
+        table, conflicts = _without_conflicts(table)
+        skipped += conflicts
+    check_classes(table, root)
+    table["source_id"] = source_ids(table["path"])
+    table = join_metadata(table[list(COLUMNS)], root / "metadata.csv")
+    if make_split:
+        table = _make_missing_splits(table, seed)
+    table = _sorted(table)
+    table.attrs = {"root": str(root), "skipped": skipped}
+    return table
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """SHA-256 (hex) over path, split, label and sha256 of all rows; their order does not matter."""
+    rows = sorted(zip(table["path"], table["split"], table["label"].astype(int), table["sha256"], strict=True))
+    return hashlib.sha256(json.dumps([list(map(str, row)) for row in rows]).encode()).hexdigest()
+
+
+def _inspect(table: pd.DataFrame, root: Path, strict: bool) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """The usable rows with the facts of their files, and the unusable ones with their problems."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding frees the GIL
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised below
+        found = pool.map(inspect_image, [root / path for path in table["path"]])
+        facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))
+    table = table.join(pd.DataFrame(facts, index=table.index))
+    skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
+    cut = table.loc[table["truncated"] & table["problem"].isna(), "path"].tolist()
+    if skipped:
+        named = few([f"{one['path']} ({one['problem']})" for one in skipped])
+        _complain(f"not usable as radiographs: {counted(len(skipped), 'file')}", "skipped", named, root, strict)
+    if cut:
+        _complain(f"truncated: {counted(len(cut), 'JPEG')}", "decoded as far as possible", few(cut), root, strict)
+    return table[table["problem"].isna()].reset_index(drop=True), skipped
+
+
+def _complain(what: str, done: str, named: str, root: Path, strict: bool) -> None:
+    if strict:
+        raise CatalogError(
+            f"{what}: {named}",
+            file=root,
+            cause="an interrupted copy or download, or files that are no images",
+            cure="fetch or remove these files, or leave out --strict",
+        )
+    warnings.warn(f"{what}, {done}: {named}", DataWarning, stacklevel=4)
+
+
+def _without_conflicts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Leave out files that show the same pixels under both labels: at least one of the labels is wrong."""
+    conflict = table.groupby("content")["label"].transform("nunique") > 1
+    if not conflict.any():
+        return table, []
+    pairs = table[conflict].groupby("content", sort=False)["path"].agg(" = ".join)
+    warnings.warn(
+        f"same content under both classes: {counted(int(conflict.sum()), 'file')}, left out "
+        f"(keep_conflicts=True keeps them): {'; '.join(pairs)}",
+        DataWarning,
+        stacklevel=3,
+    )
+    problem = "same content as a file of the other class"
+    return table[~conflict].reset_index(drop=True), [
+        {"path": path, "problem": problem} for path in table.loc[conflict, "path"]
+    ]
+
+
+def _make_missing_splits(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """val and test from train; from everything where the root is flat."""
+    by = "patient_id" if "patient_id" in table else "source_id"
+    if is_flat(table):
+        return resplit(table, by=by, seed=seed)
+    missing = [split for split in SPLITS if split not in set(table["split"])]
+    if not missing:
+        return table
+    groups = group_numbers(table, by)
+    # A source that is in an existing split too stays where it is: moved, it would leak into one split more.
+    fixed = np.isin(groups, groups[table["split"] != "train"])
+    share = dict.fromkeys(missing, MADE_FRACTION) | {"train": 1 - MADE_FRACTION * len(missing)}
+    fractions = np.array([share.get(split, 0.0) for split in SPLITS])
+    places = deal(pd.factorize(groups[~fixed])[0], table["label"].to_numpy()[~fixed], fractions, seed)
+    split = table["split"].to_numpy(object, copy=True)
+    split[~fixed] = [SPLITS[place] for place in places]
+    return table.assign(split=split)
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    rank = table["split"].map({split: place for place, split in enumerate(SPLITS)})
+    order = np.lexsort((table["path"].to_numpy(str), table["label"], rank))
+    return table.iloc[order].reset_index(drop=True)

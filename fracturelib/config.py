@@ -1,0 +1,102 @@
+"""The settings of a run, the class names and the constants that every other module shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from fracturelib.errors import ConfigError
+
+CLASS_NAMES = ("not fractured", "fractured")  # the position is the label
+POSITIVE = 1  # label of "fractured", never left to alphabetical order
+SPLITS = ("train", "val", "test")
+
+# Mean and standard deviation of ImageNet's training pixels, RGB in 0…1 (torchvision's presets).
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
+    """A field with its help text and inclusive range, so that the command line is generated from it."""
+    return field(default=default, metadata={"help": text, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one training run.
+
+    Raises:
+        ConfigError: a value has the wrong type or lies outside its range.
+    """
+
+    data: str = _setting("data/Bone_Fracture_Binary_Classification", "folder with train, val and test inside")
+    architecture: str = _setting("resnet18", "torchvision network used as the trunk")
+    weights: str = _setting("auto", "where the trunk's weights come from: auto, imagenet, distilled, none or a file")
+    unfreeze: str = _setting("head", "lowest part that is trained: head, or a stage such as layer4 or layer3")
+    hidden_units: int = _setting(256, "width of the head's hidden layer", 1, 65_536)
+    dropout: float = _setting(0.5, "share of hidden units dropped in training", 0.0, 0.95)
+    epochs: int = _setting(10, "most passes over the training images", 1, 10_000)
+    batch_size: int = _setting(32, "images per optimiser step", 1, 65_536)
+    learning_rate: float = _setting(1e-3, "Adam's learning rate at the start", 1e-8, 10.0)
+    step_size: int = _setting(5, "epochs between two drops of the learning rate", 1, 10_000)
+    gamma: float = _setting(0.1, "factor of each drop of the learning rate", 1e-6, 1.0)
+    patience: int = _setting(3, "epochs without improvement before training stops", 1, 10_000)
+    min_delta: float = _setting(1e-3, "smallest drop of the validation loss that counts", 0.0, 10.0)
+    image_size: int = _setting(224, "side in pixels of the square that the trunk sees", 32, 2048)
+    flip_probability: float = _setting(0.5, "chance of a horizontal flip in training", 0.0, 1.0)
+    rotation_degrees: float = _setting(10.0, "largest random rotation in training, in degrees", 0.0, 180.0)
+    crop_fraction: float = _setting(0.9, "side of the random crop as a share of the resized image", 0.1, 1.0)
+    views: int = _setting(
+        4, "augmented views per training image, run through a frozen trunk once (0: every epoch)", 0, 10_000
+    )
+    threshold: str = _setting("youden", "operating point: youden (chosen on validation) or a fixed number")
+    seed: int = _setting(0, "seed of every random choice", 0, 2**31 - 1)
+    workers: int = _setting(0, "processes that read images (0: the main process)", 0, 256)
+    device: str = _setting("auto", "auto, cpu, cuda or mps")
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            _check(entry, getattr(self, entry.name))
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
+        _check_threshold(self.threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of `to_dict`; raises ConfigError on a name that this version does not know."""
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(
+                f"unknown setting: {', '.join(unknown)}",
+                cause="the settings were written by another version",
+                cure=f"use only {', '.join(sorted(known))}",
+            )
+        return cls(**values)
+
+
+def _check(entry: Any, value: Any) -> None:
+    """Type and range of one field; an int is welcome where a float is asked for."""
+    kind = {"str": str, "int": int, "float": (int, float)}[entry.type]
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ConfigError(f"{entry.name} is {value!r}", cure=f"give it a value of type {entry.type}")
+    low, high = entry.metadata["low"], entry.metadata["high"]
+    # Written as "not inside", so that NaN fails as well.
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{entry.name} is {value}", cure=f"choose a value from {low:g} to {high:g}")
+
+
+def _check_threshold(threshold: str) -> None:
+    if threshold == "youden":
+        return
+    try:
+        inside = 0.0 < float(threshold) < 1.0
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ConfigError(f"threshold is '{threshold}'", cure="use youden or a number between 0 and 1")

@@ -1,0 +1,265 @@
+"""From a model and a test split to an honest result: intervals, baselines, calibration, subgroups."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import classification_report
+from sklearn.metrics import confusion_matrix as count_confusions
+from tqdm.auto import tqdm
+
+from fracturelib.baselines import Scored
+from fracturelib.calibration import calibration_table
+from fracturelib.comparison import compare, comparison_table, subgroup_table
+from fracturelib.config import CLASS_NAMES
+from fracturelib.errors import EvaluationError
+from fracturelib.metrics import (
+    FEWEST_SOURCES,
+    check_predictions,
+    choose_threshold,
+    scores,
+    wilson_interval,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+__all__ = [
+    "Evaluation",
+    "Scored",
+    "calibration_table",
+    "choose_threshold",
+    "compare",
+    "comparison_table",
+    "evaluate",
+    "predict",
+    "predictive_values",
+    "scores",
+    "subgroup_table",
+    "wilson_interval",
+    "worst_errors",
+]
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result on one set of files, everything that the report and `metrics.json` need.
+
+    Attributes:
+        scores: one row per metric: metric, value, low, high, n, sources, note.
+        comparison: the same with the column `model` in front; the model and every baseline.
+        differences: the model minus each baseline: column `baseline`, then those of `compare`.
+        confusion: 2 × 2 counts, rows the truth, columns what the model called.
+        report: precision, recall, f1-score and support per class, then the averages.
+        calibration: see `calibration_table`.
+        subgroups: see `subgroup_table`; empty where the table has no such columns.
+        threshold: a file is called fractured when its probability is at least this.
+        threshold_rule: "youden" (chosen on validation), or the fixed number as text.
+        set_name: "test", or "external test" for data from elsewhere.
+        n_files, n_sources, n_fractured: files, effective sample size (original images), fractured files.
+        resamples: bootstrap resamples behind every interval (half as many for subgroups).
+        warnings: what a reader must know before believing the numbers.
+    """
+
+    scores: pd.DataFrame
+    comparison: pd.DataFrame
+    differences: pd.DataFrame
+    confusion: pd.DataFrame
+    report: pd.DataFrame
+    calibration: pd.DataFrame
+    subgroups: pd.DataFrame
+    threshold: float
+    threshold_rule: str
+    set_name: str
+    n_files: int
+    n_sources: int
+    n_fractured: int
+    resamples: int
+    warnings: list[str] = field(default_factory=list)
+
+    def value(self, metric: str) -> float:
+        """The value of one metric, NaN where it is not estimable."""
+        return float(self.scores.set_index("metric").loc[metric, "value"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: a table is a list of rows, NaN is null (its row's `note` says why)."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Tables and NumPy values as JSON values; an index that holds names becomes a column."""
+    if isinstance(value, pd.DataFrame):
+        named = value if isinstance(value.index, pd.RangeIndex) else value.reset_index()
+        return [{str(key): _plain(entry) for key, entry in row.items()} for row in named.to_dict("records")]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    return value
+
+
+def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> pd.DataFrame:
+    """P(fractured) for every row of `loader.dataset.table`, in the table's row order.
+
+    Returns: path, label, probability, source_id, then the table's optional columns. The model is left in
+    the mode (train or eval) in which it came.
+
+    Raises:
+        EvaluationError: the loader leaves files out or repeats them; the model gives something else than a
+            probability per image.
+    """
+    table = loader.dataset.table
+    was_training = model.training
+    model.eval()
+    try:
+        found = _probabilities(model, loader, rows=len(table), progress=progress)
+    finally:
+        model.train(was_training)
+    check_predictions(table["label"], found)
+    hidden = ["path", "label", "source_id", "split", "width", "height", "truncated", "sha256"]
+    kept = table[["path", "label"]].assign(probability=found, source_id=table["source_id"])
+    return pd.concat([kept, table.drop(columns=hidden, errors="ignore")], axis=1).reset_index(drop=True)
+
+
+def _probabilities(model: nn.Module, loader: DataLoader, *, rows: int, progress: bool) -> np.ndarray:
+    """The model's output (rows,) put where the loader's indices say."""
+    import torch  # here, so that evaluating saved predictions needs no torch
+
+    found, seen = np.full(rows, np.nan), np.zeros(rows, dtype=int)
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    with torch.inference_mode():
+        for images, _, indices in tqdm(loader, desc="predicting", delay=2, disable=not progress):
+            output = model(images.to(device))
+            if output.shape != indices.shape:
+                raise EvaluationError(
+                    f"the model gives values of shape {tuple(output.shape)} for {len(indices)} images",
+                    cure="pass a model whose output is one probability per image, shape (B,)",
+                )
+            found[indices.numpy()] = output.float().cpu().numpy()
+            np.add.at(seen, indices.numpy(), 1)
+    if (seen != 1).any():
+        raise EvaluationError(
+            f"the loader left out {(seen == 0).sum()} files and repeated {(seen > 1).sum()}",
+            cause="the loader drops the last batch or samples with replacement",
+            cure="predict with a plain evaluation loader",
+        )
+    return found
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    *,
+    threshold: float,
+    threshold_rule: str = "youden",
+    baselines: Mapping[str, Scored] | None = None,
+    set_name: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge predictions (path, label, probability, source_id, …) at a threshold fixed beforehand.
+
+    There is no way to choose the threshold here: take it from `choose_threshold` on validation predictions.
+
+    Raises:
+        EvaluationError: see `check_predictions` and `comparison_table`.
+    """
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    models = {MODEL: Scored(predictions, threshold), **(baselines or {})}
+    comparison = comparison_table(models, resamples=resamples, seed=seed)
+    called = (chances >= threshold).astype(int)
+    own = comparison[comparison["model"] == MODEL].drop(columns="model").reset_index(drop=True)
+    return Evaluation(
+        scores=own,
+        comparison=comparison,
+        differences=_differences(models, resamples=resamples, seed=seed),
+        confusion=_confusion(labels, called),
+        report=_report(labels, called),
+        calibration=calibration_table(labels, chances),
+        subgroups=subgroup_table(predictions, threshold=threshold, resamples=max(1, resamples // 2), seed=seed),
+        threshold=float(threshold),
+        threshold_rule=str(threshold_rule),
+        set_name=set_name,
+        n_files=len(labels),
+        n_sources=int(predictions["source_id"].nunique()),
+        n_fractured=int(labels.sum()),
+        resamples=resamples,
+        warnings=_warnings(predictions, own),
+    )
+
+
+def _differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> pd.DataFrame:
+    """`compare` of the model with each of the others; empty when it stands alone."""
+    parts = [
+        compare(models[MODEL], other, resamples=resamples, seed=seed).assign(baseline=name)
+        for name, other in models.items()
+        if name != MODEL
+    ]
+    columns = ["baseline", "metric", "difference", "low", "high", "verdict"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _confusion(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
+    counts = count_confusions(labels, called, labels=[0, 1])
+    index, columns = (pd.Index(CLASS_NAMES, name=name) for name in ("truth", "called"))
+    return pd.DataFrame(counts, index=index, columns=columns)
+
+
+def _report(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
+    """scikit-learn's classification report; a precision with no call of its class is NaN, not 0."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns of the very NaN that is asked for
+        found = classification_report(
+            labels, called, labels=[0, 1], target_names=CLASS_NAMES, output_dict=True, zero_division=np.nan
+        )
+    found.pop("accuracy", None)  # one number in a table of four columns; it is among the scores
+    table = pd.DataFrame(found).T.rename_axis("class")
+    return table.astype({"support": int})
+
+
+def _warnings(predictions: pd.DataFrame, own: pd.DataFrame) -> list[str]:
+    found = []
+    sources = predictions["source_id"].nunique()
+    if sources < FEWEST_SOURCES:
+        found.append(f"only {sources} sources: no interval can be given")
+    elif len(predictions) >= 2 * sources:
+        found.append(f"{len(predictions)} files come from only {sources} original images; the intervals count these")
+    if predictions["label"].min() == predictions["label"].max():
+        found.append(f"every file is {CLASS_NAMES[predictions['label'].iloc[0]]}: most metrics are not estimable")
+    auc = own.set_index("metric").loc["auc"]
+    if auc["low"] < 0.5:
+        found.append("the interval of the AUC includes 0.5: no skill is shown beyond guessing")
+    return found
+
+
+def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """Positive and negative predictive value at a stated prevalence (Bayes); NaN if no file is called so.
+
+    Raises:
+        EvaluationError: a number lies outside 0…1.
+    """
+    if not all(0 <= value <= 1 for value in (sensitivity, specificity, prevalence)):
+        raise EvaluationError("sensitivity, specificity and prevalence must lie between 0 and 1")
+    true_positive, false_positive = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    true_negative, false_negative = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    positive, negative = true_positive + false_positive, true_negative + false_negative
+    return (
+        true_positive / positive if positive else np.nan,
+        true_negative / negative if negative else np.nan,
+    )
+
+
+def worst_errors(predictions: pd.DataFrame, *, threshold: float, count: int = 8) -> pd.DataFrame:
+    """The wrongly called files, the most confident mistake first; new column `error` = |probability -
+    label|."""
+    called = (predictions["probability"] >= threshold).astype(int)
+    wrong = predictions[called != predictions["label"]]
+    wrong = wrong.assign(error=(wrong["probability"] - wrong["label"]).abs())
+    return wrong.sort_values(["error", "path"], ascending=[False, True]).head(count)

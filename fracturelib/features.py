@@ -1,0 +1,99 @@
+"""Trunk outputs computed once: a frozen trunk gives the same features for the same picture in every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError
+from fracturelib.loaders import Loaders, RadiographDataset, make_loader
+from fracturelib.model import FractureClassifier
+from fracturelib.runtime import choose_device
+
+
+class FeatureDataset(Dataset):
+    """Rows of a table as (features, label, row number), with the contract of `RadiographDataset`.
+
+    Args:
+        table: the rows.
+        features: trunk outputs (V, N, F) of V augmented views of N images.
+    """
+
+    def __init__(self, table: pd.DataFrame, features: torch.Tensor) -> None:
+        self.table, self.features = table, features
+        self.labels = torch.tensor(table["label"].to_numpy(), dtype=torch.float32)
+        self._view = 0
+
+    def set_view(self, view: int) -> None:
+        """Choose the view of the coming epoch; with fewer views than epochs they come round again."""
+        self._view = view % len(self.features)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        return self.features[self._view, row], self.labels[row], row
+
+    def __repr__(self) -> str:
+        views, images, width = self.features.shape
+        return f"FeatureDataset({images} images × {views} views, {width} features each)"
+
+
+@torch.inference_mode()
+def compute_features(
+    model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, *, views: int = 1
+) -> torch.Tensor:
+    """Trunk outputs (V, N, F) of `views` augmented views of every image of a data set, on the CPU, in row order.
+
+    View v is the picture that training on images sees in epoch v, so that with as many views as epochs both give
+    the same history.
+    """
+    device = choose_device(config.device)
+    model.to(device).eval()
+    loader = make_loader(dataset, config, shuffle=False)
+    # delay: no bar flashes up for work that is over at once
+    bar = tqdm(total=views * len(dataset), desc="features", unit="image", delay=2)
+    computed = []
+    for view in range(views):
+        dataset.set_view(view)
+        for images, _, _ in loader:
+            computed.append(model.features(images.to(device)).float().cpu())
+            bar.update(len(images))
+    bar.close()
+    dataset.set_view(0)
+    return torch.cat(computed).reshape(views, len(dataset), -1)
+
+
+def feature_loaders(
+    model: FractureClassifier, loaders: Loaders, config: TrainConfig, *, views: int | None = None
+) -> Loaders:
+    """The same three loaders, giving features instead of images; `fit` takes either.
+
+    Args:
+        model: its trunk must be frozen.
+        loaders: over images, from `make_loaders`.
+        config: settings of the run.
+        views: augmented views per training image; default ``config.views``. Epoch e uses view e mod `views`.
+
+    Raises:
+        ConfigError: part of the trunk is trained, so that its outputs change.
+    """
+    if model.trained_modules:
+        raise ConfigError(
+            "features cannot be computed once while part of the trunk is trained",
+            cure="freeze the trunk (unfreeze='head'), or train on images",
+        )
+    views = config.views if views is None else views
+    counts = {"train": min(views, config.epochs), "val": 1, "test": 1}
+    made = []
+    for split, loader in zip(Loaders._fields, loaders, strict=True):
+        features = compute_features(model, loader.dataset, config, views=counts[split])
+        dataset = FeatureDataset(loader.dataset.table, features)
+        # No workers: reading a feature takes less time than handing it over from another process.
+        made.append(make_loader(dataset, replace(config, workers=0), shuffle=split == "train"))
+    return Loaders(*made)

@@ -1,0 +1,65 @@
+"""Images side by side: any grid of radiographs, and the gallery of a model's worst errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import FigureBase
+
+from fracturelib.config import CLASS_NAMES
+from fracturelib.plotstyle import CLASS_COLOURS, INK, STYLE, shorten
+
+
+def image_grid(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 4,
+    colours: Sequence[str] | None = None,
+    figure: FigureBase | None = None,
+) -> np.ndarray:
+    """Images (H, W) or (H, W, 3), 0…255 or 0…1, in rows of `columns`; returns their axes (n,).
+
+    `figure` is an empty figure or subfigure to fill; its size is the caller's. `colours` frames each image.
+    Long titles lose their middle.
+    """
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    with plt.rc_context(STYLE):
+        if figure is None:
+            figure = plt.figure(figsize=(2.4 * columns, 2.9 * rows))
+        grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+        for ax in grid[len(images) :]:
+            ax.remove()
+        for number, (ax, image) in enumerate(zip(grid, images, strict=False)):
+            ax.imshow(
+                image,
+                cmap="gray",
+                vmin=0,
+                vmax=1 if np.issubdtype(np.asarray(image).dtype, np.floating) else 255,
+            )
+            ax.set(xticks=[], yticks=[], anchor="N")
+            ax.grid(False)
+            if titles is not None:
+                ax.set_title("\n".join(shorten(line, 24) for line in titles[number].split("\n")), fontsize=11)
+            frame = colours[number] if colours is not None else INK
+            for spine in ax.spines.values():
+                spine.set(visible=True, color=frame, linewidth=3 if colours is not None else 0.5)
+    return grid[: len(images)]
+
+
+def error_gallery(
+    errors: pd.DataFrame, images: Sequence[np.ndarray], *, columns: int = 4, figure: FigureBase | None = None
+) -> np.ndarray:
+    """The rows of `evaluation.worst_errors` with their images; the frame has the colour of the true class."""
+    rows = list(errors.itertuples())
+    names = [row.path.rsplit("/", 1)[-1] for row in rows]
+    titles = [
+        f"truth: {CLASS_NAMES[row.label]}\nP(fractured) = {row.probability:.2f}\n{name}"
+        for row, name in zip(rows, names, strict=True)
+    ]
+    colours = [CLASS_COLOURS[row.label] for row in rows]
+    return image_grid(images, titles, columns=columns, colours=colours, figure=figure)

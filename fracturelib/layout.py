@@ -1,0 +1,127 @@
+"""The layout `root/{train,val,test}/{fractured,not fractured}`: which files are where, and what is missing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fracturelib.config import CLASS_NAMES, SPLITS
+from fracturelib.errors import CatalogError, DataWarning
+from fracturelib.images import IMAGE_SUFFIXES, is_visible, visible_files
+from fracturelib.naming import class_label, recognised_classes, split_name
+
+
+def list_files(root: Path) -> pd.DataFrame:
+    """Columns path (posix, relative to root), split and label of every visible file in the class folders.
+
+    Raises:
+        CatalogError: no such folder, nothing in it, no class folders, or one whose name is not recognised.
+    """
+    if not root.is_dir():
+        what = "the data folder is a file" if root.exists() else "the data folder does not exist"
+        raise layout_error(what, root)
+    splits = [(folder, split_name(folder.name)) for folder in _folders(root) if split_name(folder.name)]
+    rows = [row for folder, split in splits or [(root, "test")] for row in _list_split(root, folder, split)]
+    if not rows:
+        raise layout_error("the data folder holds no files", root)
+    _warn_of_strays(root, {path for path, _, _ in rows})
+    return pd.DataFrame(rows, columns=["path", "split", "label"])
+
+
+def is_flat(table: pd.DataFrame) -> bool:
+    """True for a root with just the two class folders, without a split above them."""
+    return split_name(table["path"].iloc[0].split("/")[0]) is None
+
+
+def check_splits(table: pd.DataFrame, root: Path, *, make_split: bool) -> None:
+    """Every split has files; a flat root needs none, and val and test may be missing if they will be made."""
+    missing = [split for split in SPLITS if split not in set(table["split"])]
+    if not missing or is_flat(table):
+        return
+    if "train" in missing:
+        raise layout_error("there is no training set: 'train' is missing or empty", root)
+    if not make_split:
+        named = " and ".join(f"'{split}'" for split in missing)
+        cure = "use --make-split (make_split=True) to make it from train, by source; or use this layout"
+        raise layout_error(f"{named} is missing or empty", root, cure=cure)
+
+
+def check_classes(table: pd.DataFrame, root: Path) -> None:
+    """Every split that is there has usable files of both classes."""
+    if table.empty:
+        raise layout_error("not one file in the class folders is a usable image", root)
+    for split, labels in table.groupby("split", sort=False)["label"]:
+        if labels.nunique() < len(CLASS_NAMES):
+            where = "the folder" if is_flat(table) else f"'{split}'"
+            raise layout_error(f"{where} has usable images of one class only: {CLASS_NAMES[labels.iloc[0]]}", root)
+
+
+def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> CatalogError:
+    """An error that shows what was found and the expected tree."""
+    two = " and ".join(f"'{name}'" for name in reversed(CLASS_NAMES))
+    tree = [f"{root.name or root}/"] + [f"  {split}/      with the folders {two}" for split in SPLITS]
+    tree += ["or, to evaluate only: just these two folders, without train, val and test"]
+    return CatalogError(what, file=root, cause=_found(root), cure="\n    ".join([cure, *tree]))
+
+
+def few(names: Sequence[str], limit: int = 5) -> str:
+    """Up to five names and how many more there are."""
+    more = f", and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 file, 2 files."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, int]]:
+    """(path, split, label) of every file below one split folder; none where that is empty."""
+    if not visible_files(folder):
+        return []
+    classes = [(child, class_label(child.name)) for child in _folders(folder)]
+    unknown = [child.name for child, label in classes if label is None]
+    if not classes or (folder == root and len(unknown) == len(classes)):
+        raise layout_error(f"there are no class folders in '{folder.name}'", root)
+    if unknown:
+        raise CatalogError(
+            f"unknown class folder: {few(unknown)}",
+            file=folder,
+            cause=f"recognised names are\n    {recognised_classes()}",
+            cure=f"rename it to '{CLASS_NAMES[1]}' or '{CLASS_NAMES[0]}', or move it out of the data folder",
+        )
+    files = [(file, label) for child, label in classes for file in visible_files(child)]
+    return [(file.relative_to(root).as_posix(), split, label) for file, label in files]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and is_visible(child.name))
+
+
+def _found(root: Path) -> str:
+    """What lies in a folder, and a hint where the data set is one level further down, as in many archives."""
+    if not root.is_dir():
+        return "a typing error in the path, or data that has not been fetched yet"
+    names = sorted(child.name + "/" * child.is_dir() for child in root.iterdir() if is_visible(child.name))
+    if not names:
+        return "the folder is empty"
+    lines = [f"found in it: {few(names, 8)}"]
+    for child in _folders(root):
+        inside = sorted(grandchild.name + "/" for grandchild in _folders(child))
+        if split_name(child.name):
+            lines.append(f"found in {child.name}/: {few(inside, 8) or 'no folders'}")
+        elif any(split_name(name[:-1]) or class_label(name[:-1]) is not None for name in inside):
+            lines.append(f"{child.name}/ looks like the data set: try that folder")
+    return "\n    ".join(lines)
+
+
+def _warn_of_strays(root: Path, listed: set[str]) -> None:
+    """Images beside the class folders are easily overlooked, by this reader as by the folder's owner."""
+    images = (file for file in visible_files(root) if file.suffix.lower() in IMAGE_SUFFIXES)
+    strays = sorted({file.relative_to(root).as_posix() for file in images} - listed)
+    if strays:
+        text = f"not read, because outside the split and class folders: {counted(len(strays), 'image')}"
+        warnings.warn(f"{text} ({few(strays)})", DataWarning, stacklevel=4)

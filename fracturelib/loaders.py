@@ -1,0 +1,165 @@
+"""Data sets and loaders over the table: rows in, batches of (images, labels, row numbers) out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fracturelib.catalog import shared_sources
+from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
+from fracturelib.errors import CatalogError, SplitLeakWarning
+from fracturelib.images import read_radiograph
+from fracturelib.runtime import derive_seed, seeded
+from fracturelib.transforms import eval_transform, train_transform
+
+
+class RadiographDataset(Dataset):
+    """The rows of a table as (image, label, row number).
+
+    Contract: ``.table`` keeps the rows and their order; item *i* is row *i*: a float32 image (3, S, S), its label
+    as a float32 scalar (1 = fractured) and *i*. Random transforms are a function of (seed, view, row): ask for the
+    same view again and the same pictures come back, in any order and from any worker process.
+
+    Args:
+        table: rows as `read_catalog` gives them.
+        transform: uint8 (H, W) array → float32 (3, S, S) tensor.
+        root: folder that the paths are relative to; default ``table.attrs["root"]``.
+        side: side in pixels that the transform resizes to, so that large JPEGs can be decoded smaller.
+        seed: seed of the random transforms.
+
+    Raises:
+        CatalogError: the table does not say where its files lie.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        transform: Callable[[np.ndarray], torch.Tensor],
+        *,
+        root: str | Path | None = None,
+        side: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        root = table.attrs.get("root") if root is None else root
+        if root is None:
+            raise CatalogError(
+                "the table does not say where its files lie",
+                cause="it was not made by read_catalog, or lost its attrs on the way",
+                cure="pass root=..., the folder that the paths are relative to",
+            )
+        self.table = table.reset_index(drop=True)
+        self.root, self.transform, self.side, self.seed = Path(root), transform, side, seed
+        # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
+        self._paths = self.table["path"].tolist()
+        self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)
+        # In shared memory, so that worker processes that stay alive between epochs see the new view.
+        self._view = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_view(self, view: int) -> None:
+        """Choose which of the endless augmented views comes next; training uses the epoch's number."""
+        self._view[0] = view
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        radiograph = read_radiograph(self.root / self._paths[row], target_side=self.side)
+        with seeded(self.seed, "augment", int(self._view), row):
+            image = self.transform(radiograph)
+        return image, self._labels[row], row
+
+    def __repr__(self) -> str:
+        fractured = int((self.table["label"] == POSITIVE).sum())
+        return (
+            f"RadiographDataset({len(self)} images from {self.table['source_id'].nunique()} sources: "
+            f"{fractured} {CLASS_NAMES[1]}, {len(self) - fractured} {CLASS_NAMES[0]}; root={self.root})"
+        )
+
+
+class EpochSampler(Sampler[int]):
+    """Every row once, in an order that is a function of (seed, epoch) alone, so that a resumed run repeats it."""
+
+    def __init__(self, size: int, *, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+
+class Loaders(NamedTuple):
+    """One loader per split; a batch is (images (B, 3, S, S), labels (B,), row numbers (B,))."""
+
+    train: DataLoader
+    val: DataLoader
+    test: DataLoader
+
+
+def set_epoch(loader: DataLoader, epoch: int) -> None:
+    """Tell a training loader which epoch comes: it chooses the order of the rows and the augmented view."""
+    if isinstance(loader.sampler, EpochSampler):
+        loader.sampler.epoch = epoch
+    loader.dataset.set_view(epoch)
+
+
+def make_loader(dataset: Dataset, config: TrainConfig, *, shuffle: bool) -> DataLoader:
+    """A loader that draws nothing from the global random state."""
+    return DataLoader(
+        dataset,
+        batch_size=config.batch_size,
+        sampler=EpochSampler(len(dataset), seed=config.seed) if shuffle else None,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        # torch seeds Python's, NumPy's and its own generator in every worker process from this one
+        generator=torch.Generator().manual_seed(derive_seed(config.seed, "workers")),
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def make_loaders(table: pd.DataFrame, config: TrainConfig, *, root: str | Path | None = None) -> Loaders:
+    """Loaders over the three splits of a table; only the training images are augmented and shuffled.
+
+    Raises:
+        CatalogError: a split has no rows.
+
+    Warns:
+        SplitLeakWarning: a source or a patient is in more than one split, with counts.
+    """
+    warn_of_shared_sources(table)
+    loaders = []
+    for split in SPLITS:
+        rows = table[table["split"] == split]
+        if rows.empty:
+            raise CatalogError(
+                f"the split '{split}' has no images",
+                file=table.attrs.get("root"),
+                cure="add the folder, or make the split with read_catalog(..., make_split=True) or --make-split",
+            )
+        transform = train_transform(config) if split == "train" else eval_transform(config)
+        side = round(config.image_size / config.crop_fraction) if split == "train" else config.image_size
+        dataset = RadiographDataset(rows, transform, root=root, side=side, seed=config.seed)
+        loaders.append(make_loader(dataset, config, shuffle=split == "train"))
+    return Loaders(*loaders)
+
+
+def warn_of_shared_sources(table: pd.DataFrame) -> list[str]:
+    """Warn of sources and patients in more than one split; the sentences are returned for the run's record."""
+    sentences = [
+        f"{row.sources} {'patients' if row.by == 'patient_id' else 'sources'} ({row.files} files) are in both "
+        f"splits of {row.splits}: scores on them measure memory"
+        for row in shared_sources(table).itertuples()
+    ]
+    if sentences:
+        cure = "re-split by source: fracturelib.catalog.resplit(table)"
+        warnings.warn("; ".join(sentences) + f" ({cure})", SplitLeakWarning, stacklevel=3)
+    return sentences

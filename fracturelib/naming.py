@@ -1,0 +1,114 @@
+"""What the names of folders and files say: the split, the class, and the radiograph behind a copy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from fracturelib.config import CLASS_NAMES
+
+# Names of class folders without case, spaces, "-" and "_"; the position is the label. "abnormal" is missing on purpose:
+# where it is used, it also stands for plates, arthrosis and tumours. So are "0" and "1", which nobody can read.
+_CLASS_FOLDERS = (
+    """notfractured notfracture nonfractured nonfracture nofracture nofractures unfractured withoutfracture notbroken
+    nonbroken unbroken negative neg normal normalbone normalbones healthy healthybone healthybones intact intactbone""",
+    """fractured fracture fractures fracturedbone fracturedbones bonefracture bonefractures withfracture broken
+    brokenbone brokenbones positive pos""",
+)
+_SPLIT_FOLDERS = {"train": "train training trainset", "val": "val valid validation dev", "test": "test testing testset"}
+CLASS_FOLDERS = {name: label for label, names in enumerate(_CLASS_FOLDERS) for name in names.split()}
+SPLIT_FOLDERS = {name: split for split, names in _SPLIT_FOLDERS.items() for name in names.split()}
+
+# Marks of a copy at the end of a name; something must stand before them, or the name would be gone.
+_MARKS = [
+    r"[\s._-]+(?:rotat(?:ed?|ion)[\s._-]?\d*|rot[\s._-]?\d+)",  # -rotated2, _rot90
+    r"[\s._-]+aug(?:ment(?:ed|ation)?)?[\s._-]?\d{0,3}",  # _aug3; not the August of "aug_2019"
+    r"[\s._-]+(?:h|v|(?:horizontal|vertical)[\s._-]?)?flip(?:ped)?\d*",  # _hflip
+    r"[\s._-]+mirror(?:ed)?",
+    r"[\s._-]+copy(?:[\s._-]?\d{0,3}|[\s._-]*\(\d+\))",  # " copy", " - Copy (2)"
+    r"\.rf\.[0-9a-z]+",  # Roboflow's hash
+    r"[._](?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)",  # the extension that Roboflow and converters double
+    r"[\s._-]+",
+]
+_NUMBERED = r"[\s._-]*\(\d+\)"  # "name (1)"
+_COPY_MARK, _COPY_MARK_OR_NUMBER = (
+    re.compile(rf"(?<=[^\s._-])(?:{'|'.join(marks)})$", re.IGNORECASE) for marks in (_MARKS, [*_MARKS, _NUMBERED])
+)
+_EXTENSION = re.compile(r"\.(?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)$", re.IGNORECASE)
+# A counter says nothing outside its folder: "57", "image (57)", "IMG_0012". "IMG0000480" is long enough to be a key.
+_COUNTER = re.compile(
+    r"(?:(?:image|img|im|x-?ray|xr|scan|pic|picture|photo|frame|file)[\s._-]*)?\(?\d{1,5}\)?(?:[\s._-]*\(\d+\))?",
+    re.IGNORECASE,
+)
+
+
+def class_label(folder: str) -> int | None:
+    """0 or 1 for the name of a class folder ("Non_Fractured" → 0), None for any other name."""
+    return CLASS_FOLDERS.get(_plain(folder))
+
+
+def split_name(folder: str) -> str | None:
+    """train, val or test for the name of a split folder ("Validation" → val), None for any other name."""
+    return SPLIT_FOLDERS.get(_plain(folder))
+
+
+def recognised_classes() -> str:
+    """The recognised class folder names, for messages."""
+    names = [f"{CLASS_NAMES[label]}: {', '.join(known.split())}" for label, known in enumerate(_CLASS_FOLDERS)]
+    return "; ".join(names) + " (case, spaces, '-' and '_' do not matter)"
+
+
+def source_id_from_name(relative_path: str) -> str:
+    """The name of the original radiograph behind a file.
+
+    Marks of a copy are taken off the end of the name, in any order and number: `-rotated2`, `_aug3`,
+    `_hflip`, ` copy`, ` (1)`, Roboflow's `.rf.<hash>` and the doubled extension before it. What remains is
+    valid across splits and classes ("IMG0000480"), unless it is a mere counter: "57" in one class folder
+    and "57" in the other are different people, so the class is put in front ("fractured/57"). The split is
+    not: copies of one radiograph are often spread over the splits under the same number, which is the very
+    leak to be found. Folders below the class folder belong to the name.
+
+    Args:
+        relative_path: posix path relative to the data set's root, e.g.
+            "train/fractured/57-rotated2-rotated3.jpg".
+    """
+    return _source_id(relative_path, numbered_copies=True)
+
+
+def source_ids(relative_paths: Iterable[str]) -> list[str]:
+    """`source_id_from_name` of all files of one set, knowing the others.
+
+    A name with a number in brackets is a copy only if the set has the name without it. Otherwise the number
+    is part of the name: renaming many files at once gives "wrist (1)", "wrist (2)", … to different
+    radiographs.
+    """
+    paths = list(relative_paths)
+    merged = [_source_id(path, numbered_copies=True) for path in paths]
+    apart = [_source_id(path, numbered_copies=False) for path in paths]
+    originals = {one for one, other in zip(merged, apart, strict=True) if one == other}
+    return [one if one in originals else other for one, other in zip(merged, apart, strict=True)]
+
+
+def _source_id(relative_path: str, *, numbered_copies: bool) -> str:
+    *folders, name = PurePosixPath(relative_path).parts
+    if folders and split_name(folders[0]):
+        folders = folders[1:]
+    label = class_label(folders[0]) if folders else None
+    below = folders[1:] if label is not None else folders
+    stem = _original_stem(_EXTENSION.sub("", name), numbered_copies=numbered_copies)
+    counter = [CLASS_NAMES[label]] if label is not None and _COUNTER.fullmatch(stem) else []
+    return "/".join([*counter, *below, stem])
+
+
+def _original_stem(stem: str, *, numbered_copies: bool) -> str:
+    """Take copy marks off the end until none is left."""
+    mark = _COPY_MARK_OR_NUMBER if numbered_copies else _COPY_MARK
+    stem, before = stem.strip(), None
+    while stem != before:
+        stem, before = mark.sub("", stem), stem
+    return stem
+
+
+def _plain(folder: str) -> str:
+    return re.sub(r"[\s_-]+", "", folder).casefold()

@@ -1,0 +1,250 @@
+"""The main job in one call each: train and judge a run, test a saved one, predict on files without labels."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from fracturelib.baselines import baseline_predictions
+from fracturelib.catalog import fingerprint, read_catalog
+from fracturelib.config import CLASS_NAMES, TrainConfig
+from fracturelib.errors import DataWarning, FracturelibWarning, ImageError, RunError
+from fracturelib.evaluation import Evaluation, choose_threshold, evaluate, predict
+from fracturelib.features import feature_loaders
+from fracturelib.images import list_images, read_radiograph
+from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
+from fracturelib.model import FractureClassifier, build_model
+from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
+from fracturelib.training import fit
+from fracturelib.transforms import eval_transform
+
+
+def train_run(
+    config: TrainConfig,
+    *,
+    folder: str | Path,
+    resume: bool = False,
+    strict: bool = False,
+    make_split: bool = False,
+    keep_conflicts: bool = False,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+) -> Run:
+    """Read the data, train, evaluate on the test split, write the run folder with its report.
+
+    Args:
+        config: settings.
+        folder: the run's folder, for example ``runs/first``; made only after data and weights are known to be good.
+        resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
+        strict, make_split, keep_conflicts: as in `read_catalog`.
+        on_epoch: called after every epoch with the history so far.
+
+    Raises:
+        RunError: the folder holds a run already (without `resume`), or one with other settings or data.
+        CatalogError, ImageError, WeightsError, TrainingError: as their modules say.
+    """
+    folder, started = Path(folder), time.monotonic()
+    _check_target(folder, resume)
+    with recorded_warnings() as messages:
+        table = read_catalog(
+            config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
+        )
+        loaders = make_loaders(table, config)
+        model = build_model(config)
+        record = new_record(config, table, model, folder.name)
+        record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
+        if resume and (folder / MODEL).exists():
+            return _finished_run(folder, record)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", record)
+        loaders = _fastest(model, loaders, config)
+        history = fit(
+            model,
+            loaders.train,
+            loaders.val,
+            config,
+            checkpoint=folder / CHECKPOINT,
+            resume=resume,
+            on_epoch=on_epoch,
+        )
+        validation = predict(model, loaders.val)
+        threshold = choose_threshold(validation["label"], validation["probability"], rule=config.threshold)
+        predictions = with_prediction(predict(model, loaders.test), threshold)
+        evaluation = evaluate(
+            predictions,
+            threshold=threshold,
+            threshold_rule=config.threshold,
+            baselines=baseline_predictions(table, rule=config.threshold),
+            seed=config.seed,
+        )
+    record |= {"threshold": threshold, "warnings": messages, "seconds": round(time.monotonic() - started, 1)}
+    record |= {"best_epoch": history.attrs["best_epoch"], "stopped_early": history.attrs["stopped_early"]}
+    write_run(folder, record, table, model, history, evaluation, predictions)
+    return Run(folder, config, record, model, history, evaluation.to_dict())
+
+
+def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = False) -> tuple[Evaluation, pd.DataFrame]:
+    """Test numbers and predictions of a saved run, at the run's own threshold.
+
+    Args:
+        run: from `load_run`.
+        data: another folder (an external test); default the run's own data. A folder with just the two class
+            folders counts as one test split.
+
+    Returns:
+        The evaluation, and one row per test image: path, label, probability, prediction, source_id, ….
+
+    Warns:
+        DataWarning: the run's own data are not what they were when it was trained.
+    """
+    external = is_external(run, data)
+    own = run.record["data"]
+    table = read_catalog(
+        run.config.data if data is None else data,
+        strict=strict,
+        make_split=own["make_split"] and not external,
+        keep_conflicts=own["keep_conflicts"],
+        seed=run.config.seed,
+    )
+    if not external and fingerprint(table) != own["fingerprint"]:
+        warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
+    predictions = with_prediction(predict(run.model, _test_loader(table, run.config)), run.threshold)
+    evaluation = evaluate(
+        predictions,
+        threshold=run.threshold,
+        threshold_rule=run.config.threshold,
+        # The baselines are fitted on the run's own training images, which an external folder does not hold.
+        baselines=None if external else baseline_predictions(table, rule=run.config.threshold),
+        set_name="external test" if external else "test",
+        seed=run.config.seed,
+    )
+    return evaluation, predictions
+
+
+def is_external(run: Run, data: str | Path | None) -> bool:
+    """True when `data` names another folder than the one that the run was trained on."""
+    return data is not None and Path(data).resolve() != Path(run.config.data).resolve()
+
+
+def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
+    """P(fractured) for files and folders of X-rays without labels.
+
+    Args:
+        run: from `load_run`.
+        paths: image files, and folders that are searched through.
+
+    Returns:
+        One row per readable file: path, probability, prediction (a class name).
+
+    Raises:
+        ImageError: a path is missing, nothing can be read, or (`strict`) one file cannot be read.
+
+    Warns:
+        DataWarning: files were skipped.
+    """
+    files = [file for path in paths for file in list_images(path)]
+    transform = eval_transform(run.config)
+    device = next(run.model.parameters()).device
+    rows, problems, batch = [], [], []
+    for position, file in enumerate(tqdm(files, desc="predicting", unit="image", delay=2), start=1):
+        try:
+            batch.append((file, transform(read_radiograph(file, target_side=run.config.image_size, strict=strict))))
+        except ImageError as error:
+            if strict:
+                raise
+            problems.append((file, error.what))
+        if batch and (len(batch) == run.config.batch_size or position == len(files)):
+            probabilities = run.model.predict_proba(torch.stack([image for _, image in batch]).to(device))
+            rows += [(str(file), value) for (file, _), value in zip(batch, probabilities.tolist(), strict=True)]
+            batch = []
+    if problems:
+        _report_skipped(problems, nothing_left=not rows)
+    table = pd.DataFrame(rows, columns=["path", "probability"])
+    table["prediction"] = [CLASS_NAMES[int(value >= run.threshold)] for value in table["probability"]]
+    return table
+
+
+def with_prediction(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """A copy of the predictions with the column ``prediction`` (0 or 1) after ``probability``."""
+    predictions = predictions.copy()
+    place = predictions.columns.get_loc("probability") + 1
+    predictions.insert(place, "prediction", (predictions["probability"] >= threshold).astype(int))
+    return predictions
+
+
+@contextlib.contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Collect the project's warnings for the run's record, and still show each of them."""
+    messages: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FracturelibWarning)
+        show = warnings.showwarning
+
+        def record_and_show(message, category, *rest, **named) -> None:
+            if issubclass(category, FracturelibWarning):
+                messages.append(str(message))
+            show(message, category, *rest, **named)
+
+        warnings.showwarning = record_and_show
+        yield messages
+
+
+def _report_skipped(problems: list[tuple[Path, str]], *, nothing_left: bool) -> None:
+    named = "; ".join(f"{file}: {what}" for file, what in problems[:5])
+    if nothing_left:
+        raise ImageError("none of the files can be read", file=named, cure="give JPEG, PNG, TIFF, BMP or WebP files")
+    warnings.warn(f"{len(problems)} files were skipped: {named}", DataWarning, stacklevel=3)
+
+
+def _check_target(folder: Path, resume: bool) -> None:
+    """Refuse to write into a folder that holds something already, before any time is spent."""
+    if folder.is_dir() and any(folder.iterdir()):
+        if resume:
+            read_record(folder)
+            return
+        raise RunError(
+            "the folder of this run is not empty",
+            file=folder,
+            cause="a run of this name exists",
+            cure="choose another --name, or go on with --resume",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise RunError("the run's folder is a file", file=folder, cure="choose another --name")
+
+
+def _finished_run(folder: Path, record: dict[str, Any]) -> Run:
+    """A finished run that was asked for again with the same settings and data."""
+    run = load_run(folder)
+    for what, now, then in (
+        ("settings", record["config"], run.record["config"]),
+        ("data", record["data"]["fingerprint"], run.record["data"]["fingerprint"]),
+        ("trunk weights", record["weights"]["sha256"], run.record["weights"]["sha256"]),
+    ):
+        if now != then:
+            raise RunError(
+                f"the run is finished, and was made with other {what}",
+                file=folder,
+                cause=f"the {what} changed since",
+                cure="choose another --name, or delete the folder",
+            )
+    return run
+
+
+def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig) -> Loaders:
+    """Features computed once where the trunk is frozen and the settings allow it, images otherwise."""
+    if model.trained_modules or config.views == 0:
+        return loaders
+    return feature_loaders(model, loaders, config)
+
+
+def _test_loader(table: pd.DataFrame, config: TrainConfig) -> torch.utils.data.DataLoader:
+    rows = table[table["split"] == "test"]
+    dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
+    return make_loader(dataset, config, shuffle=False)

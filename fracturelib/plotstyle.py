@@ -1,0 +1,83 @@
+"""The look that all figures share: colours, font sizes, and how a figure gets its axes."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+CLASS_COLOURS = ("#0072B2", "#D55E00")  # the position is the label: blue, vermillion
+TRAINING, VALIDATION, INK, FAINT = "#7F7F7F", "#009E73", "#222222", "#8C8C8C"
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+STYLE = {
+    "figure.figsize": (6.4, 4.6),
+    "figure.constrained_layout.use": True,
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "axes.titlesize": 13,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "legend.fontsize": 11,
+    "legend.frameon": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+Draw = TypeVar("Draw", bound=Callable[..., Axes])
+
+
+def styled(draw: Draw) -> Draw:
+    """Give `draw` an Axes if it has none, and the project's look whoever made the Axes."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, ax: Axes | None = None, **options: Any) -> Axes:
+        with plt.rc_context(STYLE):
+            if ax is None:
+                _, ax = plt.subplots()
+            ax.tick_params(labelsize=STYLE["xtick.labelsize"])  # an axes from outside has its own sizes
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.grid(True)
+            return draw(*args, ax=ax, **options)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def legend_above(ax: Axes, *, columns: int = 2, bottom: float = 1.0, **options: Any) -> None:
+    """A legend over the axes, where it can hide no data."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, bottom), ncols=columns, borderaxespad=0.2, **options)
+
+
+def say(ax: Axes, text: str) -> Axes:
+    """A message in place of data that do not exist."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=INK)
+    return ax
+
+
+def wrap(text: str, width: int) -> str:
+    """Line breaks between words, so that no line is longer than `width` characters."""
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
+
+
+def shorten(text: str, width: int) -> str:
+    """The text with its middle left out, so that both the folder and the number of a long path stay
+    readable."""
+    if len(text) <= width:
+        return text
+    front = (width - 1) // 2
+    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
+
+
+def percent(count: float, total: float) -> str:
+    """A share that is rounded to neither 0 % nor 100 % unless it is exactly that."""
+    if total == 0:
+        return "–"
+    if 0 < count < 0.005 * total:
+        return "< 1 %"
+    return "> 99 %" if 0.995 * total <= count < total else f"{count / total:.0%}".replace("%", " %")

@@ -1,0 +1,280 @@
+"""Fractures: where a bone breaks, along which surface, and how the far part moves.
+
+A complete fracture cuts the bone at a surface and moves everything beyond it, so that gap, step, overlap and angle appear in both
+views by themselves. An incomplete one (greenstick, buckle, hairline) opens a slot in part of the wall, bends the bone or bulges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fracturelib.simulation.anatomy import Bone, Limb
+from fracturelib.simulation.solids import RIM_SAMPLES, Crack, Ellipsoid, Motion, Tube
+
+FRACTURE_TYPES = ("transverse", "oblique", "spiral", "comminuted", "greenstick", "buckle", "hairline")
+COMPLETE = FRACTURE_TYPES[:4]
+ANGLES = np.linspace(0, 2 * np.pi, RIM_SAMPLES, endpoint=False)
+
+# How often each type is drawn. Greenstick and buckle fractures are those of soft, growing bone.
+TYPE_WEIGHTS = {
+    "child": (0.18, 0.14, 0.12, 0.06, 0.22, 0.18, 0.10),
+    "adult": (0.27, 0.24, 0.19, 0.17, 0.0, 0.0, 0.13),
+    "older": (0.25, 0.25, 0.19, 0.19, 0.0, 0.0, 0.12),
+}
+
+# Bones that break, with the share of the length between which they do, and how often.
+SITES = {
+    "forearm": (("radius", 0.86, 0.93, 4), ("radius", 0.3, 0.8, 3), ("ulna", 0.3, 0.92, 3)),
+    "hand": tuple((f"metacarpal{ray}", 0.25, 0.8, 2 if ray == 5 else 1) for ray in range(1, 6))
+    + tuple((f"proximal{ray}", 0.25, 0.8, 1) for ray in range(1, 6)),
+    "upper arm": (("humerus", 0.13, 0.2, 2), ("humerus", 0.25, 0.85, 5)),
+    "thigh": (("femur", 0.2, 0.87, 1),),
+    "lower leg": (("tibia", 0.3, 0.92, 6), ("fibula", 0.35, 0.93, 3)),
+}
+REGIONS = tuple(SITES)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place on a bone; drawn for every patient, broken or not, so that framing and hardware cannot tell."""
+
+    bone: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Fracture:
+    """One broken bone.
+
+    Args:
+        kind: one of FRACTURE_TYPES.
+        site: bone and place.
+        crack: the surface along which the bone parts, or the slot of an incomplete fracture.
+        displacement: how far the far part is moved sideways, in mm.
+        motion: the movement of the far part (rigid).
+        wedge: for a comminuted fracture, the surface that bounds the loose wedge on the far side.
+        callus: mineral content of healing bone around it, 0…1; 0 is a fresh fracture.
+    """
+
+    kind: str
+    site: Site
+    crack: Crack
+    displacement: float
+    motion: Motion
+    wedge: Crack | None = None
+    wedge_motion: Motion | None = None
+    chips: tuple[Ellipsoid, ...] = ()
+    callus: Ellipsoid | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Solids that move together: (solid, crack above, crack below), and how they moved."""
+
+    solids: tuple[tuple[Tube | Ellipsoid, Crack | None, Crack | None], ...]
+    motion: Motion | None = None
+
+
+def draw_site(rng: np.random.Generator, region: str) -> Site:
+    """Where this patient's bone is, or would be, broken."""
+    sites = SITES[region]
+    weights = np.array([row[3] for row in sites], dtype=float)
+    bone, low, high, _ = sites[rng.choice(len(sites), p=weights / weights.sum())]
+    return Site(bone, float(rng.uniform(low, high)))
+
+
+def draw_fracture(
+    rng: np.random.Generator,
+    limb: Limb,
+    site: Site,
+    *,
+    kind: str | None = None,
+    displacement_mm: float | None = None,
+) -> Fracture:
+    """Draw a fracture at a site; type and displacement may be given."""
+    drawn = str(rng.choice(FRACTURE_TYPES, p=TYPE_WEIGHTS[limb.build.age_group]))
+    kind = kind or drawn
+    tube = limb.bone(site.bone).main
+    t = site.share * tube.length
+    width = 2 * float(np.mean(tube.at(t)[2:4]))
+    step = _draw_displacement(rng, kind, width)
+    step = step if displacement_mm is None else float(displacement_mm)
+    motion = _draw_motion(rng, kind, tube.point(t), width, step)
+    crack = _draw_crack(rng, kind, t, tube.at(t)[2:4], motion.tilt)
+    wedge, wedge_motion, chips = None, None, ()
+    if kind == "comminuted":
+        crack, wedge, wedge_motion = _split_wedge(rng, crack, tube, width, motion)
+        chips = _draw_chips(rng, tube, t, width)
+    healing = rng.random() < 0.12
+    callus = _draw_callus(rng, tube, t, width) if healing and kind in COMPLETE else None
+    return Fracture(kind, site, crack, step, motion, wedge, wedge_motion, chips, callus)
+
+
+def break_bone(bone: Bone, fracture: Fracture) -> list[Piece]:
+    """The pieces of a bone after a fracture."""
+    tube, near, far = bone.main, _whole(bone.near), _whole(bone.far)
+    if fracture.kind not in COMPLETE:
+        bent = _deform(tube, fracture)
+        joined = [Piece(((bent, None, None), *near))]
+        return joined if not far else [*joined, Piece(far, fracture.motion)]
+    last = fracture.wedge or fracture.crack
+    pieces = [
+        Piece(((tube, fracture.crack, None), *near)),
+        Piece(((tube, None, last), *far), fracture.motion),
+    ]
+    if fracture.wedge is not None:
+        pieces.append(Piece(((tube, fracture.wedge, fracture.crack),), fracture.wedge_motion))
+        pieces += [Piece(((chip, None, None),)) for chip in fracture.chips]
+    if fracture.callus is not None:
+        pieces.append(Piece(((fracture.callus, None, None),)))
+    return pieces
+
+
+def intact(bone: Bone, motion: Motion | None = None) -> list[Piece]:
+    """A whole bone as one piece."""
+    return [Piece(_whole((bone.main, *bone.near, *bone.far)), motion)]
+
+
+def outline_points(tube: Tube, fracture: Fracture) -> Sequence[np.ndarray]:
+    """Points (N, 3) on the rim of the fracture, before and after the far part moved: what its bounding box must hold."""
+    across, along_y = tube.frame()
+    marks = []
+    for crack in (fracture.crack, fracture.wedge):
+        if crack is None:
+            continue
+        open_part = crack.opening > 0.25 * crack.opening.max()
+        angles, heights = ANGLES[open_part], crack.height[open_part]
+        rows = np.array([tube.at(crack.base + height) for height in heights])
+        sideways = (rows[:, 0] + rows[:, 2] * np.cos(angles))[:, None] * across
+        sideways = sideways + (rows[:, 1] + rows[:, 3] * np.sin(angles))[:, None] * along_y
+        marks.append(tube.origin + (crack.base + heights)[:, None] * tube.axis + sideways)
+    return marks
+
+
+def _whole(solids: Sequence[Tube | Ellipsoid]) -> tuple:
+    return tuple((solid, None, None) for solid in solids)
+
+
+def _draw_displacement(rng: np.random.Generator, kind: str, width: float) -> float:
+    """Sideways step in mm: a third of the complete fractures hardly moved, some moved by a whole bone's width."""
+    slight, small, large = rng.random() < 0.3, rng.uniform(0.0, 0.12), np.clip(rng.gamma(2.0, 0.2), 0.08, 1.2)
+    if kind not in COMPLETE:
+        return 0.0
+    return float((small if slight else large) * width)
+
+
+def _draw_motion(rng: np.random.Generator, kind: str, pivot: np.ndarray, width: float, step: float) -> Motion:
+    """Shift, shortening or gap, and angle of the far part; large steps come with larger angles.
+
+    All numbers are drawn before they are used, so that another type or step leaves the rest of the patient alone.
+    """
+    direction, lean, slide = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.6), rng.random()
+    bend, buckle, green, more = rng.uniform((0, 0, 6, 0), (4, 9, 26, 1))
+    gap, overlap = rng.uniform(0.4, 1.8) + 0.05 * step, rng.uniform(0.2, 0.8) * width
+    degrees = {"hairline": 0.0, "buckle": buckle, "greenstick": green}.get(
+        kind, bend + min(step / width, 1) * 22 * more
+    )
+    if kind not in COMPLETE:
+        gap = 0.0
+    elif step > 0.7 * width and slide < 0.6:
+        gap = -overlap  # the ends slid past each other
+    shift = (step * np.cos(direction), step * np.sin(direction), gap)
+    angle = np.deg2rad(degrees)
+    return Motion(tuple(pivot), (angle * np.cos(direction + lean), angle * np.sin(direction + lean)), shift)
+
+
+def _draw_crack(rng: np.random.Generator, kind: str, t: float, half: np.ndarray, tilt: tuple[float, float]) -> Crack:
+    """The surface of a fracture as a height around the bone's rim."""
+    width, phase = 2 * float(np.mean(half)), rng.uniform(0, 2 * np.pi)
+    if kind in ("greenstick", "buckle"):
+        # A bent stick tears on its outer side; under a lighter load it buckles on its inner side.
+        phase = np.arctan2(tilt[1], tilt[0]) + (np.pi if kind == "greenstick" else 0.0)
+    steep = {
+        "transverse": rng.uniform(0, 20), "oblique": rng.uniform(32, 60), "comminuted": rng.uniform(0, 45), "greenstick": rng.uniform(0, 20),
+        "buckle": rng.uniform(0, 12), "hairline": rng.uniform(0, 60), "spiral": 0.0,
+    }[kind]  # fmt: skip
+    height = np.tan(np.deg2rad(steep)) * width / 2 * np.cos(ANGLES - phase)
+    if kind == "spiral":
+        height = _helix(phase, rng.uniform(1.6, 3.2) * width)
+    height = height + _jags(rng, rng.uniform(0.02, 0.075) * width)
+    opening = np.ones(RIM_SAMPLES)
+    depth = core = 1.0
+    if kind == "greenstick":
+        opening = rng.uniform(0.05, 0.14) * width * np.clip(np.cos(ANGLES - phase) + 0.25, 0, None)
+        depth, core = 1.0, 0.6
+    elif kind == "hairline":
+        reach = rng.uniform(-0.3, 1.0)
+        opening = rng.uniform(0.45, 1.3) * np.clip((np.cos(ANGLES - phase + 0.7) + reach) * 3, 0, 1)
+        depth, core = rng.uniform(0.7, 1.0), rng.uniform(0.3, 0.7)
+    elif kind == "buckle":
+        opening = np.clip(np.cos(ANGLES - phase) + 0.4, 0, None)
+    return Crack(float(t), height.astype(np.float32), opening.astype(np.float32), depth, core)
+
+
+def _helix(phase: float, pitch: float) -> np.ndarray:
+    """A spiral fracture: one turn of a helix, closed by a steep straight part."""
+    turn = ((ANGLES + phase) % (2 * np.pi)) / (2 * np.pi)
+    closing = 0.22
+    climb = np.where(turn < 1 - closing, turn / (1 - closing), (1 - turn) / closing)
+    return pitch * (climb - 0.5)
+
+
+def _jags(rng: np.random.Generator, amplitude: float) -> np.ndarray:
+    """Teeth of the broken edge: a periodic random curve."""
+    orders = np.arange(2, 15)
+    phases, sizes = rng.uniform(0, 2 * np.pi, len(orders)), rng.standard_normal(len(orders)) / orders**0.7
+    curve = (sizes[:, None] * np.cos(orders[:, None] * ANGLES + phases[:, None])).sum(axis=0)
+    return amplitude * curve / max(curve.std(), 1e-6)
+
+
+def _split_wedge(rng, crack: Crack, tube: Tube, width: float, motion: Motion) -> tuple[Crack, Crack, Motion]:
+    """A butterfly wedge: the crack divides into two that meet on the other side of the bone."""
+    side = rng.uniform(0, 2 * np.pi)
+    bulge = rng.uniform(0.5, 1.0) * width * np.clip(np.cos(ANGLES - side) + 0.15, 0, None)
+    upper = replace(crack, height=(crack.height - bulge).astype(np.float32))
+    lower = replace(crack, height=(crack.height + bulge + 0.2).astype(np.float32))
+    push = rng.uniform(0.05, 0.35) * width + 0.3 * np.hypot(*motion.shift[:2])
+    shift = (push * np.cos(side), push * np.sin(side), motion.shift[2] / 2)
+    lean = np.deg2rad(rng.uniform(-14, 14, 2))
+    return upper, lower, Motion(motion.pivot, tuple(lean), shift)
+
+
+def _draw_chips(rng: np.random.Generator, tube: Tube, t: float, width: float) -> tuple[Ellipsoid, ...]:
+    chips = []
+    for _ in range(rng.integers(1, 5)):
+        angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.8) * width
+        offset = np.array([away * np.cos(angle), away * np.sin(angle), rng.uniform(-0.7, 0.7) * width])
+        radii = rng.uniform(0.04, 0.16, 3) * width * np.array([1, 1, 1.6])
+        chips.append(Ellipsoid(tube.point(t) + offset, radii, wall=2.0, filling=0.5, lean=rng.uniform(-0.8, 0.8)))
+    return tuple(chips)
+
+
+def _draw_callus(rng: np.random.Generator, tube: Tube, t: float, width: float) -> Ellipsoid:
+    """Healing bone: a poorly mineralised cuff around the fracture."""
+    radii = width / 2 * np.array([rng.uniform(1.3, 1.9), rng.uniform(1.3, 1.9), rng.uniform(1.6, 3.0)])
+    return Ellipsoid(tube.point(t), radii, 0.05, rng.uniform(0.08, 0.22), texture=int(rng.integers(1 << 30)), grain=0.5)
+
+
+def _deform(tube: Tube, fracture: Fracture) -> Tube:
+    """Bend or bulge a bone that is not broken through, and open its slot."""
+    stations, crack = tube.stations.copy(), fracture.crack
+    away = np.linspace(0, tube.length, len(stations)) - crack.base
+    hinge = 4.0 * np.log1p(np.exp(np.clip(away / 4.0, -30, 30)))  # mm beyond the kink, smoothly
+    stations[:, 0] += np.tan(fracture.motion.tilt[0]) * hinge
+    stations[:, 1] += np.tan(fracture.motion.tilt[1]) * hinge
+    bent = replace(tube, stations=stations)
+    if fracture.kind != "buckle":
+        return bent.with_slots(crack)
+    width = 2 * float(np.mean(tube.at(crack.base)[2:4]))
+    bump = np.exp(-(away**2) / (2 * (0.14 * width) ** 2))
+    side = ANGLES[int(np.argmax(crack.opening))]
+    strength = 0.11 * width
+    stations[:, 2] += strength * bump * (0.45 + 0.55 * abs(np.cos(side)))
+    stations[:, 3] += strength * bump * (0.45 + 0.55 * abs(np.sin(side)))
+    stations[:, 0] += 0.6 * strength * np.cos(side) * bump
+    stations[:, 1] += 0.6 * strength * np.sin(side) * bump
+    stations[:, 5] = np.clip(stations[:, 5] + 0.12 * bump, 0, 0.9)
+    return bent

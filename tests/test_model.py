@@ -1,0 +1,150 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError, WeightsError
+from fracturelib.model import build_model
+
+CONFIG = TrainConfig(weights="none")
+
+
+@pytest.fixture(autouse=True)
+def no_override(monkeypatch):
+    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
+
+
+@pytest.fixture
+def images():
+    return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_head_is_the_recipe():
+    kinds = [type(layer) for layer in build_model(CONFIG).head]
+    assert kinds == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.Sigmoid]
+    assert build_model(CONFIG).head[0].weight.shape == (256, 512)
+
+
+def test_the_output_is_a_probability_once(images):
+    model = build_model(CONFIG)
+    probability = model.predict_proba(images)
+    assert probability.shape == (4,)
+    torch.testing.assert_close(probability, torch.sigmoid(model.logits(images)))
+    torch.testing.assert_close(probability, model(images))
+
+
+def test_the_trunk_is_torchvisions(images):
+    """The oracle: torchvision's own network with the same numbers and its classifier taken off."""
+    model = build_model(CONFIG)
+    oracle = resnet18(weights=None)
+    oracle.fc = nn.Identity()
+    oracle.load_state_dict(model.trunk.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(model.features(images), oracle.eval()(images), atol=1e-4, rtol=1e-4)
+
+
+def test_frozen_trunk_keeps_its_batch_norm_statistics_bit_identical(images):
+    model = build_model(CONFIG)
+    before = {name: value.clone() for name, value in model.trunk.state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(5):
+        model.train()
+        loss = model(images * 7 + 3).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = model.trunk.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert any("running_mean" in name for name in before)
+
+
+def test_only_the_head_takes_gradients(images):
+    model = build_model(CONFIG).train()
+    assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"head"}
+    assert not any(module.training for module in model.trunk.modules())
+    assert model.head.training
+
+
+@pytest.mark.parametrize(
+    ("stage", "trained", "frozen"),
+    [("layer4", ["layer4"], ["layer3", "conv1"]), ("layer3", ["layer3", "layer4"], ["layer2"]), ("conv1", ["conv1"], [])],
+)
+def test_unfreeze_trains_from_the_stage_to_the_end(stage, trained, frozen, images):
+    model = build_model(CONFIG).unfreeze(stage).train()
+    model(images).sum().backward()
+    for name in trained:
+        module = model.trunk.get_submodule(name)
+        assert all(p.grad is not None for p in module.parameters())
+        assert module.training
+    for name in frozen:
+        module = model.trunk.get_submodule(name)
+        assert all(p.grad is None for p in module.parameters())
+        assert not any(part.training for part in module.modules())
+
+
+def test_unfrozen_batch_norm_learns_and_the_frozen_one_does_not(images):
+    model = build_model(CONFIG).unfreeze("layer4").train()
+    low, high = (model.trunk.get_submodule(name).running_mean.clone() for name in ("layer3.0.bn1", "layer4.0.bn1"))
+    model(images)
+    assert torch.equal(model.trunk.layer3[0].bn1.running_mean, low)
+    assert not torch.equal(model.trunk.layer4[0].bn1.running_mean, high)
+
+
+def test_freeze_undoes_unfreeze():
+    model = build_model(CONFIG).unfreeze("layer1").freeze()
+    assert model.trained_modules == []
+    assert not any(p.requires_grad for p in model.trunk.parameters())
+
+
+def test_unknown_stage_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="layer4"):
+        build_model(CONFIG).unfreeze("layer9")
+
+
+@pytest.mark.parametrize("stage", ["head", "layer4"])
+def test_trained_state_is_a_copy_that_restores(stage, images):
+    model = build_model(TrainConfig(weights="none", unfreeze=stage))
+    state, before = model.trained_state(), model.predict_proba(images)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    assert not torch.equal(model.predict_proba(images), before)
+    model.load_trained_state(state)
+    assert torch.equal(model.predict_proba(images), before)
+    assert all(name.startswith(("head.", "trunk.layer4.")) for name in state)
+
+
+def test_trained_state_of_another_shape_is_refused():
+    with pytest.raises(KeyError, match="expected the tensors"):
+        build_model(CONFIG).load_trained_state({"head.0.weight": torch.zeros(1)})
+
+
+def test_features_pass_through(images):
+    model = build_model(CONFIG)
+    with torch.inference_mode():
+        assert torch.equal(model(model.features(images)), model(images))
+
+
+def test_the_same_seed_gives_the_same_head_and_leaves_the_global_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first, second = build_model(CONFIG), build_model(CONFIG)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first.head[0].weight, second.head[0].weight)
+    other = build_model(TrainConfig(weights="none", seed=1))
+    assert not torch.equal(first.head[0].weight, other.head[0].weight)
+
+
+@pytest.mark.parametrize("architecture", ["resnet34", "densenet121", "efficientnet_b0", "mobilenet_v3_small"])
+def test_other_torchvision_trunks_work_by_name(architecture, images):
+    model = build_model(TrainConfig(weights="none", architecture=architecture))
+    assert model.predict_proba(images).shape == (4,)
+    assert not any(p.requires_grad for p in model.trunk.parameters())
+
+
+def test_unknown_architecture_names_near_ones():
+    with pytest.raises(WeightsError, match="resnet18"):
+        build_model(TrainConfig(weights="none", architecture="resnet19"))

@@ -1,0 +1,106 @@
+"""The layout that DESIGN promises: layers, one home for widgets, no forgotten places."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "fracturelib"
+
+# Each module imports only from modules above it.
+LAYERS = [
+    "errors",
+    "config",
+    "runtime",
+    "images",
+    "naming",
+    "splits",
+    "metadata",
+    "catalog",
+    "simulation",
+    "transforms",
+    "loaders",
+    "download",
+    "weights",
+    "model",
+    "features",
+    "training",
+    "metrics",
+    "calibration",
+    "baselines",
+    "comparison",
+    "evaluation",
+    "plotstyle",
+    "plots",
+    "report",
+    "runs",
+    "pipeline",
+    "widgets",
+    "cli",
+]
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imported_layers(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("fracturelib.")}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_above(path):
+    layer = layer_of(path)
+    assert layer in LAYERS, f"give {layer} its place in LAYERS"
+    below = {name for name in imported_layers(path) if LAYERS.index(name) > LAYERS.index(layer)}
+    assert not below
+
+
+def test_layers_name_only_what_exists():
+    assert set(LAYERS) == {layer_of(path) for path in modules()}
+
+
+def test_only_widgets_imports_ipywidgets():
+    users = {layer_of(path) for path in modules() if re.search(r"^\s*(import|from) ipywidgets", path.read_text(), re.M)}
+    assert users <= {"widgets"}
+
+
+def test_nothing_loads_a_pickle():
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        assert "pickle.load" not in text and "allow_pickle=True" not in text, path
+        for call in re.findall(r"torch\.load\(.*", text):
+            assert "weights_only=True" in call, path
+
+
+def test_environment_and_pyproject_name_the_same_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    conda = re.findall(r"^  - ([a-z][^\s#]*)", (ROOT / "environment.yml").read_text(), re.M)
+    only_conda = {"conda-forge", f"python{project['requires-python']}", "pip", "pytorch-cpu", "pip:"}
+    as_pip = {name.replace("pytorch>", "torch>") for name in conda} - only_conda
+    assert as_pip == set(asked)
+    assert only_conda <= set(conda)
+
+
+def test_requirements_pin_every_package_once():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[><=]", name)[0] for name in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
+    pins = re.findall(r"^([a-z0-9-]+)==[\d.]+$", (ROOT / "requirements.txt").read_text(), re.M)
+    assert sorted(pins) == sorted(names)

@@ -1,0 +1,1 @@
+"""Scripts that make files which ship with the project; users never need them."""

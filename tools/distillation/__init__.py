@@ -1,0 +1,1 @@
+"""The parts of `tools.distill_trunk`: pictures, networks, targets and the state on disk."""
