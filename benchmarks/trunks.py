@@ -3,8 +3,8 @@
 Frozen features at 224 px of several trunks, judged by a logistic regression and by the recipe's head, on
 (a) FracAtlas, trained on its training part and tested on its test part, (b) the wrist set, cross-validated by source,
 (c) the simulated set. AUC with 95 % intervals by bootstrap over sources; differences between trunks are paired.
-The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a set that is absent is left
-out, said aloud.
+The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a set that is absent is
+left out, said aloud.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _complain(what: str, done: str, named: str, root: Path, strict: bool) -> Non
             f"{what}: {named}",
             file=root,
             cause="an interrupted copy or download, or files that are no images",
-            cure="fetch or remove these files, or leave out --strict",
+            cure="fetch or remove these files, or leave out --strict (strict=True)",
         )
     warnings.warn(f"{what}, {done}: {named}", DataWarning, stacklevel=4)
 

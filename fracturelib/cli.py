@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fracturelib import __version__
 from fracturelib.config import CLASS_NAMES, POSITIVE, TrainConfig
-from fracturelib.errors import FracturelibError, FracturelibWarning
+from fracturelib.errors import ConfigError, FracturelibError, FracturelibWarning
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -148,6 +148,8 @@ def _simulate(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
     name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name")
     folder = Path(options.runs) / name
     options.when_interrupted = (
         f"\nWhat was learnt so far is kept in {folder}. Go on with the same options and --name {name} --resume."

@@ -80,13 +80,28 @@ def subgroup_table(
     """
     rows = []
     for column in predictions.columns.difference(NOT_SUBGROUPS, sort=False):
-        values = predictions[column].astype(object).where(predictions[column].notna(), "not stated").astype(str)
+        values = _groups(predictions[column])
         if not 2 <= values.nunique() <= min(12, len(values) // 2):
             continue
         for group, part in predictions.groupby(values, sort=True):
             result = scores_of(part, threshold=threshold, resamples=resamples, seed=seed)
             rows.append({"column": column, "group": group, **_subgroup_row(part, result.set_index("metric"))})
     return pd.DataFrame(rows)
+
+
+def _groups(column: pd.Series) -> pd.Series:
+    """The group of each file as text: "not stated" for a gap, "no" and "yes" for a column of 0 and 1."""
+    values = column.astype(object).where(column.notna(), "not stated").astype(str)
+    answers = {
+        "0": "no",
+        "1": "yes",
+        "0.0": "no",
+        "1.0": "yes",
+        "False": "no",
+        "True": "yes",
+        "not stated": "not stated",
+    }
+    return values.map(answers) if values.isin(list(answers)).all() else values
 
 
 def _subgroup_row(part: pd.DataFrame, result: pd.DataFrame) -> dict[str, Any]:

@@ -38,13 +38,14 @@ def score_forest(
 
 
 def _forest_points(
-    ax: Axes, y: np.ndarray, rows: pd.DataFrame, colour: Any, marker: str, name: str, missing: str = "not estimable"
+    ax: Axes, y: np.ndarray, rows: pd.DataFrame, colour: str, marker: str, name: str, missing: str = "not estimable"
 ) -> None:
     value, low, high = (rows[column].to_numpy(dtype=float) for column in ("value", "low", "high"))
     known = ~np.isnan(low)
     ax.hlines(y[known], low[known], high[known], color=colour, linewidth=2)
-    for rows_of, fill in ((known, colour), (~known, "white")):  # markers at 0 and 1 may reach over the edge
-        ax.plot(value[rows_of], y[rows_of], marker, color=colour, markerfacecolor=fill, markersize=8, clip_on=False)
+    for chosen, fill in ((known, colour), (~known & ~np.isnan(value), "white")):
+        if chosen.any():  # an empty unclipped line would count as a point in the figure's corner
+            ax.plot(value[chosen], y[chosen], marker, color=colour, markerfacecolor=fill, markersize=8, clip_on=False)
     ax.plot([], [], marker, color=colour, markersize=8, label=name)
     for place in y[np.isnan(value)]:
         ax.text(0.0, place, missing, color=colour, fontsize=11, va="center")

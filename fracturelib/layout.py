@@ -61,9 +61,9 @@ def check_classes(table: pd.DataFrame, root: Path) -> None:
 
 def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> CatalogError:
     """An error that shows what was found and the expected tree."""
-    two = " and ".join(f"'{name}'" for name in reversed(CLASS_NAMES))
-    tree = [f"{root.name or root}/"] + [f"  {split}/      with the folders {two}" for split in SPLITS]
-    tree += ["or, to evaluate only: just these two folders, without train, val and test"]
+    two = ", ".join(f"{name}/" for name in reversed(CLASS_NAMES))
+    tree = [f"{root.name or root}/", *(f"    {split + '/':7}with {two}" for split in SPLITS)]
+    tree += [f"(a set that is only evaluated: just {two})"]
     return CatalogError(what, file=root, cause=_found(root), cure="\n    ".join([cure, *tree]))
 
 
@@ -80,17 +80,17 @@ def counted(number: int, noun: str) -> str:
 
 def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, int]]:
     """(path, split, label) of every file below one split folder; none where that is empty."""
-    if not visible_files(folder):
+    if not any(is_visible(child.name) for child in folder.iterdir()):
         return []
     classes = [(child, class_label(child.name)) for child in _folders(folder)]
     unknown = [child.name for child, label in classes if label is None]
     if not classes or (folder == root and len(unknown) == len(classes)):
-        raise layout_error(f"there are no class folders in '{folder.name}'", root)
+        raise layout_error(f"there are no class folders in '{folder.name or folder}'", root)
     if unknown:
         raise CatalogError(
             f"unknown class folder: {few(unknown)}",
             file=folder,
-            cause=f"recognised names are\n    {recognised_classes()}",
+            cause=f"its name is not among those that are recognised:\n    {recognised_classes()}",
             cure=f"rename it to '{CLASS_NAMES[1]}' or '{CLASS_NAMES[0]}', or move it out of the data folder",
         )
     files = [(file, label) for child, label in classes for file in visible_files(child)]
@@ -108,11 +108,11 @@ def _found(root: Path) -> str:
     names = sorted(child.name + "/" * child.is_dir() for child in root.iterdir() if is_visible(child.name))
     if not names:
         return "the folder is empty"
-    lines = [f"found in it: {few(names, 8)}"]
+    lines = [f"the folder holds {few(names, 8)}"]
     for child in _folders(root):
         inside = sorted(grandchild.name + "/" for grandchild in _folders(child))
         if split_name(child.name):
-            lines.append(f"found in {child.name}/: {few(inside, 8) or 'no folders'}")
+            lines.append(f"{child.name}/ holds {few(inside, 8) or 'no folders'}")
         elif any(split_name(name[:-1]) or class_label(name[:-1]) is not None for name in inside):
             lines.append(f"{child.name}/ looks like the data set: try that folder")
     return "\n    ".join(lines)

@@ -227,7 +227,7 @@ def _score_row(
         row["note"] = f"interval not estimable with fewer than {FEWEST_SOURCES} {few} (here {decisive})"
     elif len(defined) < 0.95 * len(draws):
         row["note"] = "interval not estimable: undefined in more than 5 % of the resamples"
-    elif np.ptp(defined) > 0:
+    elif np.ptp(defined) > 1e-9:  # rounding alone is no width
         row["low"], row["high"] = (float(edge) for edge in np.quantile(defined, (0.025, 0.975)))
     elif metric in PROPORTIONS and value in (0.0, 1.0):
         row["low"], row["high"] = wilson_interval(value * sources, sources)
@@ -249,16 +249,19 @@ def wilson_interval(successes: float, total: float, *, confidence: float = 0.95)
     share = successes / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    # At 0 and 1 the interval ends exactly there; rounding must not push it out.
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # At 0 and 1 the interval ends exactly there, and rounding must not move it.
+    return (
+        0.0 if successes == 0 else max(0.0, float(centre - half)),
+        1.0 if successes == total else min(1.0, float(centre + half)),
+    )
 
 
 def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, *, rule: str | float = "youden") -> float:
     """The operating point, from *validation* predictions; a number in (0, 1) is returned as it is.
 
-    "youden" maximises sensitivity + specificity - 1 (Youden, Cancer 3 (1950), 32–35). Candidates lie
-    halfway between neighbouring distinct probabilities, and beyond the lowest and the highest. Among equals
-    the one nearest to 0.5 wins, and the lower of two that are equally near.
+    "youden" maximises sensitivity + specificity - 1 (Youden, Cancer 3 (1950), 32–35). Candidates lie halfway
+    between neighbouring distinct probabilities, and below the lowest and above the highest unless these are 0
+    and 1. Among equals the one nearest to 0.5 wins, and the lower of two that are equally near.
 
     Raises:
         EvaluationError: unknown rule; one class only, so that nothing can be chosen; see `check_predictions`.

@@ -8,16 +8,18 @@ from pathlib import PurePosixPath
 
 from fracturelib.config import CLASS_NAMES
 
-# Names of class folders without case, spaces, "-" and "_"; the position is the label. "abnormal" is missing on purpose:
-# where it is used, it also stands for plates, arthrosis and tumours. So are "0" and "1", which nobody can read.
+# Names of class folders; the position is the label. "abnormal" is missing on purpose: where it is used, it also stands
+# for plates, arthrosis and tumours. So are "0" and "1": they mean one thing here and the opposite there.
 _CLASS_FOLDERS = (
-    """notfractured notfracture nonfractured nonfracture nofracture nofractures unfractured withoutfracture notbroken
-    nonbroken unbroken negative neg normal normalbone normalbones healthy healthybone healthybones intact intactbone""",
-    """fractured fracture fractures fracturedbone fracturedbones bonefracture bonefractures withfracture broken
-    brokenbone brokenbones positive pos""",
+    "not fractured, not fracture, non fractured, non fracture, no fracture, no fractures, unfractured, without "
+    "fracture, not broken, non broken, unbroken, negative, neg, normal, normal bone, normal bones, healthy, intact",
+    "fractured, fracture, fractures, fractured bone, fractured bones, bone fracture, bone fractures, with fracture, "
+    "broken, broken bone, broken bones, positive, pos",
 )
 _SPLIT_FOLDERS = {"train": "train training trainset", "val": "val valid validation dev", "test": "test testing testset"}
-CLASS_FOLDERS = {name: label for label, names in enumerate(_CLASS_FOLDERS) for name in names.split()}
+CLASS_FOLDERS = {
+    name.replace(" ", ""): label for label, names in enumerate(_CLASS_FOLDERS) for name in names.split(", ")
+}
 SPLIT_FOLDERS = {name: split for split, names in _SPLIT_FOLDERS.items() for name in names.split()}
 
 # Marks of a copy at the end of a name; something must stand before them, or the name would be gone.
@@ -27,8 +29,8 @@ _MARKS = [
     r"[\s._-]+(?:h|v|(?:horizontal|vertical)[\s._-]?)?flip(?:ped)?\d*",  # _hflip
     r"[\s._-]+mirror(?:ed)?",
     r"[\s._-]+copy(?:[\s._-]?\d{0,3}|[\s._-]*\(\d+\))",  # " copy", " - Copy (2)"
-    r"\.rf\.[0-9a-z]+",  # Roboflow's hash
-    r"[._](?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)",  # the extension that Roboflow and converters double
+    r"[\s._-]*\.rf\.[0-9a-z]+",  # Roboflow's hash
+    r"[\s._-]*[._](?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)",  # the extension that Roboflow and converters double
     r"[\s._-]+",
 ]
 _NUMBERED = r"[\s._-]*\(\d+\)"  # "name (1)"
@@ -55,8 +57,8 @@ def split_name(folder: str) -> str | None:
 
 def recognised_classes() -> str:
     """The recognised class folder names, for messages."""
-    names = [f"{CLASS_NAMES[label]}: {', '.join(known.split())}" for label, known in enumerate(_CLASS_FOLDERS)]
-    return "; ".join(names) + " (case, spaces, '-' and '_' do not matter)"
+    lines = [f"{name} - {known}" for name, known in zip(CLASS_NAMES, _CLASS_FOLDERS, strict=True)]
+    return "\n    ".join([*lines, "(case, spaces, '-' and '_' do not matter)"])
 
 
 def source_id_from_name(relative_path: str) -> str:

@@ -42,6 +42,8 @@ def styled(draw: Draw) -> Draw:
             if ax is None:
                 _, ax = plt.subplots()
             ax.tick_params(labelsize=STYLE["xtick.labelsize"])  # an axes from outside has its own sizes
+            for label in (ax.xaxis.label, ax.yaxis.label):
+                label.set_size(STYLE["axes.labelsize"])
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(True)
             return draw(*args, ax=ax, **options)

@@ -110,6 +110,8 @@ def _subgroups(evaluation: Evaluation) -> ReportFigure:
         left, right = figure.subplots(1, 2, sharey=True)
         plots.subgroup_forest(evaluation.subgroups, metric="sensitivity", ax=left)
         plots.subgroup_forest(evaluation.subgroups, metric="specificity", ax=right)
+        for ax in (left, right):
+            ax.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
         left.set_xlabel("sensitivity")
         right.set(xlabel="specificity", ylabel="")
         right.tick_params(axis="y", labelleft=False)

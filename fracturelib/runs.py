@@ -18,6 +18,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.model_card import write_model_card
 from fracturelib.report import write_report
 from fracturelib.runtime import describe_machine, library_versions
 
@@ -68,7 +69,15 @@ def load_run(folder: str | Path) -> Run:
             cause="training was interrupted",
             cure=f"go on with --name {folder.name} --resume and the options of the first call",
         )
-    config = TrainConfig.from_dict(record["config"])
+    try:
+        config = TrainConfig.from_dict(record["config"])
+    except (ConfigError, TypeError) as error:
+        raise RunError(
+            f"the run's settings do not fit this version: {error}",
+            file=folder / "config.json",
+            cause="the file was edited, or made by another version",
+            cure="train again under another --name",
+        ) from error
     model = _rebuild(config, record, folder)
     try:
         model.load_trained_state(load_file(folder / MODEL))
@@ -182,6 +191,7 @@ def write_run(
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_json(folder / "config.json", record)
     write_report(folder, record=record, table=table, history=history, evaluation=evaluation, predictions=predictions)
+    write_model_card(folder, record=record, table=table, history=history, evaluation=evaluation)
     partial = folder / (MODEL + ".part")
     save_file(model.trained_state(), partial)
     partial.replace(folder / MODEL)

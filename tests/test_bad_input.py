@@ -85,7 +85,7 @@ def test_wrong_layout_shows_the_expected_tree_and_what_was_found(make_tree: Make
         read_catalog(root)
     text = str(caught.value)
     assert str(root) in text
-    for name in ("train/", "val/", "test/", "'fractured' and 'not fractured'"):
+    for name in ("train/", "val/", "test/", "fractured/, not fractured/"):
         assert name in caught.value.cure
     for child in root.iterdir() if root.exists() else ():
         assert f"{child.name}/" in caught.value.cause
@@ -111,8 +111,16 @@ def test_unknown_class_folder_lists_the_recognised_names(make_tree: MakeTree, sp
     with pytest.raises(CatalogError, match="unknown class folder: abnormal") as caught:
         read_catalog(root)
     assert caught.value.file == root / split
-    for name in ("fractured", "notfractured", "normal", "broken"):
+    for name in ("fractured", "not fractured", "normal", "broken"):
         assert name in caught.value.cause
+
+
+def test_only_unknown_class_folders_in_a_split(make_tree: MakeTree) -> None:
+    root = make_tree({"train": 1, "val": 1, "test": 1})
+    (root / "train/fractured").rename(root / "train/malign")
+    (root / "train/not fractured").rename(root / "train/benign")
+    with pytest.raises(CatalogError, match="unknown class folder: benign, malign"):
+        read_catalog(root)
 
 
 def test_unknown_class_folder_in_a_flat_root(make_tree: MakeTree) -> None:
@@ -189,7 +197,10 @@ def test_a_class_of_unusable_files_only_counts_as_missing(make_tree: MakeTree) -
     root = make_tree()
     for path in (root / "val/fractured").iterdir():
         path.write_bytes(b"")
-    with pytest.warns(DataWarning, match="4 files"), pytest.raises(CatalogError, match="'val' has usable .* one class"):
+    with (
+        pytest.warns(DataWarning, match="4 files"),
+        pytest.raises(CatalogError, match="'val' has usable images of one"),
+    ):
         read_catalog(root)
 
 

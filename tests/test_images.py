@@ -27,6 +27,8 @@ RGB = RNG.integers(0, 256, (40, 30, 3), dtype=np.uint8)
 WIDE = RNG.integers(100, 4000, (40, 30), dtype=np.uint16)  # 12 bits used, as detectors deliver them
 ORIENTATION = 0x0112
 
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")  # Pillow comments on the damaged files of this test
+
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -69,6 +71,7 @@ def write_tiff(
     compressed: bool = False,
     planar: bool = False,
     orientation: int = 1,
+    alpha: int = 2,
 ) -> Path:
     """A TIFF 6.0 file with one strip (one per channel where planar); Pillow cannot write all these variants."""
     height, width, channels = (*values.shape, 1)[:3]
@@ -80,7 +83,7 @@ def write_tiff(
     tags = {256: [width], 257: [height], 258: [bits] * channels, 259: [8 if compressed else 1], 262: [photometric]}
     tags |= {273: [0] * len(strips), ORIENTATION: [orientation], 277: [channels], 278: [height]}
     tags |= {279: [len(strip) for strip in strips], 284: [2 if planar else 1], 339: [kind] * channels}
-    tags |= {338: [2]} if channels == 4 else {}
+    tags |= {338: [alpha]} if channels in (2, 4) else {}  # 1: premultiplied
     start = 8 + 2 + 12 * len(tags) + 4
     spill_size = sum(4 * len(items) for items in tags.values() if len(items) > 1)
     tags[273] = [start + spill_size + sum(map(len, strips[:place])) for place in range(len(strips))]
@@ -158,6 +161,15 @@ def test_transparent_pixels_are_laid_on_black(tmp_path: Path, mode: str, name: s
     assert np.array_equal(read[:, 10:], GREY[:, 10:])
 
 
+def test_premultiplied_alpha(tmp_path: Path) -> None:
+    alpha = np.full_like(GREY, 128)
+    alpha[:, :10] = 0
+    dimmed = (GREY * (alpha / 255)).astype(np.uint8)
+    path = write_tiff(tmp_path / "a.tif", np.dstack([dimmed, alpha]), alpha=1)
+    assert inspect_image(path).mode == "La"
+    assert np.abs(read_radiograph(path).astype(int) - dimmed).max() <= 1
+
+
 def test_transparent_palette_entry_is_black(tmp_path: Path) -> None:
     image = Image.fromarray(np.where(GREY > 100, 1, 0).astype(np.uint8), mode="P")
     image.putpalette([255, 255, 255, 90, 90, 90])
@@ -198,7 +210,7 @@ def test_16_bit_scaling_holds_for_any_image(scratch: Path, values: np.ndarray) -
 def test_wide_tiffs_are_scaled_by_their_own_range(
     tmp_path: Path, dtype: type, byteorder: str, compressed: bool
 ) -> None:
-    shift = {np.uint16: 0, np.uint32: 2**31}.get(dtype, -2000)  # 2³¹: past Pillow's signed range
+    shift = {np.uint16: 0, np.uint32: 2**31 - 2000}.get(dtype, -2000)  # on both sides of Pillow's signed range
     values = (WIDE.astype(np.int64) + shift).astype(dtype)
     path = write_tiff(tmp_path / "a.tif", values, byteorder=byteorder, compressed=compressed)
     if byteorder == ">" and dtype is not np.uint16 and (compressed or dtype is np.uint32):

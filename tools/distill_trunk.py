@@ -9,7 +9,6 @@ can be stopped (Ctrl-C or SIGTERM writes a checkpoint) and continued with anothe
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -21,10 +20,31 @@ from torch import Tensor
 from tools.distillation.export import export_trunk
 from tools.distillation.networks import Student, Targets, Teacher, losses
 from tools.distillation.pictures import PHOTOGRAPHS, load_sources, random_batch
-from tools.distillation.state import CHECKPOINT, Average, append_row, load_checkpoint, save_checkpoint
+from tools.distillation.state import (
+    CHECKPOINT,
+    Average,
+    append_row,
+    claimed,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 LOSS_SHARES = {"stride8": 0.5, "stride16": 1.0, "stride32": 1.0, "final": 1.0, "pooled": 1.5, "logits": 0.1}
 LOG_EVERY = 50  # steps
+OPTIONS = (
+    ("--images", int, 300_000, "crops to see in all, over every run in this state"),
+    ("--batch", int, 32, "crops per step"),
+    ("--learning-rate", float, 1.5e-3, "at the plateau"),
+    ("--weight-decay", float, 0.02, "of AdamW"),
+    ("--warmup", int, 6_000, "images until the plateau"),
+    ("--decay", int, 60_000, "images at the end over which the rate falls"),
+    ("--average", float, 0.998, "decay per step of the average of weights"),
+    ("--calibration", int, 64, "batches that standardise the targets at the start"),
+    ("--checkpoint-minutes", float, 5.0, "time between two checkpoints"),
+    ("--threads", int, None, "CPU threads; all if not given"),
+    ("--device", str, "cpu", "cpu or cuda"),
+    ("--seed", int, 0, "of weights and crops"),
+)
 CALIBRATION_STEP = 2**31  # batches that measure the targets: numbered where no training step gets to
 
 
@@ -124,7 +144,11 @@ def side_at(images: int, stages: list[tuple[int, int]]) -> int:
 def distil(settings: argparse.Namespace) -> None:
     """Train until `settings.images` or a signal; checkpoint every few minutes and at the end."""
     settings.state.mkdir(parents=True, exist_ok=True)
-    (settings.state / "pid").write_text(f"{os.getpid()}\n")
+    with claimed(settings.state):
+        _train(settings)
+
+
+def _train(settings: argparse.Namespace) -> None:
     distiller = Distiller(settings)
     distiller.prepare()
     stopped = _stop_on_signal()
@@ -164,73 +188,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add(
-        "--state",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of checkpoint and logs; resumed when it holds one",
+    for name, kind, default, text in OPTIONS:
+        shown = "" if default is None else f" (default: {default})"
+        parser.add_argument(name, type=kind, default=default, help=text + shown)
+    parser.add_argument(
+        "--state", type=Path, required=True, metavar="DIR", help="folder of checkpoint and logs"
     )
-    add(
-        "--pictures",
-        nargs="+",
-        type=_share,
-        default=[(PHOTOGRAPHS, 1.0)],
-        metavar="FOLDER=SHARE",
-        help=f"folders of radiographs, or the word '{PHOTOGRAPHS}', with their share of the crops (default: %(default)s)",
+    text = f"folders of radiographs, or the word '{PHOTOGRAPHS}', with their share of the crops"
+    parser.add_argument(
+        "--pictures", nargs="+", type=_share, required=True, metavar="FOLDER=SHARE", help=text
     )
-    add(
-        "--images",
-        type=int,
-        default=300_000,
-        help="crops to see in all, over every run in this state (default: %(default)s)",
-    )
-    add(
-        "--stages",
-        nargs="+",
-        type=_stage,
-        default=[(96, 180_000), (128, 260_000), (160, 300_000)],
-        metavar="SIDE:END",
-        help="side of the crops in px until so many images were seen (default: %(default)s)",
-    )
-    add("--batch", type=int, default=32, help="crops per step (default: %(default)s)")
-    add("--learning-rate", type=float, default=1.5e-3, help="at the plateau (default: %(default)s)")
-    add("--weight-decay", type=float, default=0.02, help="of AdamW (default: %(default)s)")
-    add("--warmup", type=int, default=6_000, help="images until the plateau (default: %(default)s)")
-    add(
-        "--decay",
-        type=int,
-        default=60_000,
-        help="images at the end over which the rate falls (default: %(default)s)",
-    )
-    add(
-        "--average",
-        type=float,
-        default=0.998,
-        help="decay per step of the average of weights (default: %(default)s)",
-    )
-    add(
-        "--calibration",
-        type=int,
-        default=64,
-        help="batches that standardise the targets (default: %(default)s)",
-    )
-    add(
-        "--checkpoint-minutes",
-        type=float,
-        default=5.0,
-        help="time between two checkpoints (default: %(default)s)",
-    )
-    add("--threads", type=int, default=0, help="CPU threads (default: all)")
-    add("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of weights and crops (default: %(default)s)")
-    add(
-        "--export",
-        type=Path,
-        metavar="FILE",
-        help="do not train: write the averaged trunk of the state as float16 safetensors",
-    )
+    text = "side of the crops in px until so many images were seen (default: 96:180000 128:260000 160:300000)"
+    stages = [(96, 180_000), (128, 260_000), (160, 300_000)]
+    parser.add_argument("--stages", nargs="+", type=_stage, default=stages, metavar="SIDE:END", help=text)
+    text = "do not train: write the averaged trunk of the state to this file, float16 safetensors"
+    parser.add_argument("--export", type=Path, metavar="FILE", help=text)
     settings = parser.parse_args(arguments)
     settings.pictures = dict(settings.pictures)
     return settings

@@ -1,7 +1,7 @@
 """One patient's arm or leg as solids: bones with a shell, marrow and spongy ends, and the soft tissue around them.
 
-Sizes are rounded values for adults from anatomy atlases, in mm; each patient varies them, a child shrinks them and has growth
-plates. The arm's z runs from the shoulder (0) to the finger tips, the leg's from the hip (0) to the heel.
+Sizes are rounded values for adults, in mm; each patient varies them, a child shrinks them and has growth plates.
+The arm's z runs from the shoulder (0) to the finger tips, the leg's from the hip (0) to the heel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AGE_GROUPS = ("child", "adult", "older")
 class Bone:
     """A bone: its main solid, and others fused to its near or far end (heads, necks, condyles).
 
-    Fused solids are joined by the larger of two path lengths, which is exact where they are centred alike along the beam.
+    Fused solids are joined by the larger of two path lengths: exact where they are centred alike along the beam.
     """
 
     name: str
@@ -33,23 +33,22 @@ class Bone:
 
 @dataclass(frozen=True)
 class Build:
-    """What varies between patients: age group, size, and the thickness of shell, flesh and spongy bone."""
+    """What varies between patients: age group, size, thickness of shell and flesh, shares of spongy bone and fat."""
 
     age_group: str
     size: float
     shell: float
     flesh: float
     spongy: float
-    muscle: float
+    fat: float
 
 
 @dataclass(frozen=True)
 class Limb:
-    """Everything in the beam that belongs to the patient; `flesh` is skin to skin, `muscle` lies inside it."""
+    """Everything in the beam that belongs to the patient; `flesh` is skin to skin, its inside is muscle."""
 
     bones: tuple[Bone, ...]
     flesh: tuple[Tube | Ellipsoid, ...]
-    muscle: tuple[Tube | Ellipsoid, ...]
     build: Build
     by_name: dict[str, int] = field(default_factory=dict)
 
@@ -66,7 +65,7 @@ def draw_build(rng: np.random.Generator, age_group: str) -> Build:
         "older": ((0.88, 1.05), (0.5, 0.85), (0.5, 0.8)),
     }[age_group]
     size, shell, spongy = (rng.uniform(*pair) for pair in limits)
-    return Build(age_group, size, shell, rng.uniform(0.82, 1.3), spongy, rng.uniform(0.8, 0.93))
+    return Build(age_group, size, shell, rng.uniform(0.82, 1.3), spongy, rng.uniform(0.06, 0.22))
 
 
 class Sculptor:
@@ -115,28 +114,27 @@ class Sculptor:
             for offset, size, tilt in zip(offsets, shrink, leans, strict=True)
         )
 
-    def flesh(self, shape, *, scale: float = 1.0, offset=(0.0, 0.0)) -> Tube:
-        """Soft tissue around z; `shape` has rows (z, a, b, centre x, centre y)."""
+    def flesh(self, shape) -> Tube:
+        """Soft tissue around z, fat around muscle; `shape` has rows (z, a, b, centre x, centre y)."""
         knots = np.asarray(shape, dtype=float)
         z0, z1 = knots[0, 0] * self.limb_scale, knots[-1, 0] * self.limb_scale
         z = np.linspace(knots[0, 0], knots[-1, 0], STATIONS)
         a, b, cx, cy = PchipInterpolator(knots[:, 0], knots[:, 1:])(z).T * self.limb_scale
-        fat = self.build.flesh * scale
-        zeros = np.zeros(STATIONS)
-        cx, cy = cx + offset[0] * self.limb_scale, cy + offset[1] * self.limb_scale
-        close = _domes(np.linspace(0, z1 - z0, STATIONS), z1 - z0, 0.0, 0.7 * min(a[-1], b[-1]))
-        columns = [cx, cy, a * fat * close * self._wobble(0.02), b * fat * close * self._wobble(0.02), zeros, zeros]
+        fat, zeros = self.build.flesh, np.zeros(STATIONS)
+        skin = self.build.fat * np.sqrt(a * b) * fat
+        columns = [cx, cy, a * fat * self._wobble(0.02), b * fat * self._wobble(0.02), skin, zeros]
         stations = np.stack(columns, axis=1)
-        return Tube(np.array([0, 0, z0]), np.array([0, 0, 1.0]), stations, z1 - z0, texture=self._offset())
+        return Tube(np.array([0, 0, z0]), np.array([0, 0, 1.0]), stations, z1 - z0, texture=self._offset(), grain=0.0)
 
     def flesh_along(self, tube: Tube, radius: float) -> Tube:
         """The skin around a finger's bone."""
         stations = np.zeros((STATIONS, 6))
         stations[:, :2] = tube.stations[:, :2]
         radius *= self.limb_scale * self.build.flesh**0.5
+        stations[:, 4] = 0.2 * radius
         longer = tube.length + 1.6 * radius
         stations[:, 2:4] = (radius * _domes(np.linspace(0, longer, STATIONS), longer, radius, radius))[:, None]
-        return Tube(tube.origin - 0.8 * radius * tube.axis, tube.axis, stations, longer, texture=self._offset())
+        return Tube(tube.origin - 0.8 * radius * tube.axis, tube.axis, stations, longer, grain=0.0)
 
     def growth_plate(self, tube: Tube, share: float, *, width: float) -> Tube:
         """A child's unossified plate across a bone's end: a wavy slot with denser bone on both sides."""
@@ -153,7 +151,7 @@ class Sculptor:
         return plain.with_slots(crack)
 
     def _wobble(self, strength: float) -> np.ndarray:
-        return 1 + strength * (_bumps() @ self.rng.standard_normal(_bumps().shape[1]))
+        return 1 + strength * (_bumps() * self.rng.standard_normal(_bumps().shape[1])).sum(axis=1)
 
     def _offset(self) -> int:
         return int(self.rng.integers(1 << 30))

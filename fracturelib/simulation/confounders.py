@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -59,8 +60,8 @@ def cast_path(cast: Cast, limb: Limb, film: Film) -> np.ndarray:
     """(H, W) path length through plaster in mm: wound in turns, so its thickness is uneven."""
     skin = limb.flesh[0]
     path = np.zeros(film.shape, dtype=np.float32)
-    for grow, sign in ((cast.gap + cast.thickness, 1), (cast.gap, -1)):
-        chords = project_tube(_around(skin, cast, grow, shifted=sign > 0), film)
+    for sign in (1, -1):
+        chords = project_tube(_around(skin, cast, outside=sign > 0), film)
         if chords is not None:
             path[chords.window] += sign * chords.outer
     u, v = film.grid()
@@ -154,15 +155,15 @@ def marker_path(rng: np.random.Generator, film: Film, flesh: np.ndarray) -> np.n
     """(H, W) path length in mm through a lead letter that lies in the emptiest corner."""
     height, width = film.shape
     letter = str(rng.choice(("R", "L")))
-    dot = max(int(round(rng.uniform(0.008, 0.014) * height)), 1)
+    dot = max(round(rng.uniform(0.008, 0.014) * height), 1)
     glyph = np.kron(
         np.array([[int(c) for c in row] for row in LETTERS[letter]], dtype=np.float32),
         np.ones((dot, dot), dtype=np.float32),
     )
     tall, wide = glyph.shape
     margin = rng.uniform(0.03, 0.09, 2) * (height, width)
-    corners = [(int(margin[0]) if top else height - tall - int(margin[0]), int(margin[1]) if left else width - wide - int(margin[1]))
-               for top in (True, False) for left in (True, False)]  # fmt: skip
+    rows, columns = (int(margin[0]), height - tall - int(margin[0])), (int(margin[1]), width - wide - int(margin[1]))
+    corners = [(row, column) for row in rows for column in columns]
     loads = [float(flesh[r : r + tall, c : c + wide].mean()) + 1e-3 * i for i, (r, c) in enumerate(corners)]
     row, column = corners[int(np.argmin(loads))]
     path = np.zeros(film.shape, dtype=np.float32)
@@ -195,14 +196,17 @@ def collimate(rng: np.random.Generator, grey: np.ndarray) -> np.ndarray:
     return grey
 
 
-def _around(skin: Tube, cast: Cast, grow: float, *, shifted: bool) -> Tube:
+def _around(skin: Tube, cast: Cast, *, outside: bool) -> Tube:
+    """The cast's outer or inner surface."""
     steps = len(skin.stations)
     z = skin.origin[2] + np.linspace(0, skin.length, steps)
     first, last = np.searchsorted(z, (cast.z0, cast.z1))
     first, last = min(int(first), steps - 3), max(int(last), int(min(first, steps - 3)) + 2)
     part = skin.stations[first:last].copy()
-    part[:, 2:4] += grow
-    if shifted:
+    part[:, 2:4] += cast.gap
+    if outside:
+        ends = np.minimum(np.arange(len(part)), np.arange(len(part))[::-1])  # the plaster thins out towards them
+        part[:, 2:4] += cast.thickness * np.clip((ends[:, None] + 0.5) / 3, 0, 1)
         part[:, :2] += cast.offset
     origin = np.array([0.0, 0.0, z[first]])
     return replace(skin, origin=origin, stations=part, length=float(z[min(last, steps) - 1] - z[first]))
@@ -211,7 +215,7 @@ def _around(skin: Tube, cast: Cast, grow: float, *, shifted: bool) -> Tube:
 def _chain(tube: Tube, span: np.ndarray, radius: float) -> list[Rod]:
     """A rod that follows the bone's curve."""
     points = [tube.point(t) for t in np.linspace(span[0], span[1], 9)]
-    return [Rod(a, b, radius) for a, b in zip(points[:-1], points[1:], strict=True)]
+    return [Rod(a, b, radius) for a, b in pairwise(points)]
 
 
 def _plate(rng: np.random.Generator, tube: Tube, share: float, half: float) -> list[Rod]:
@@ -225,7 +229,8 @@ def _plate(rng: np.random.Generator, tube: Tube, share: float, half: float) -> l
     middle = tube.point(share * tube.length)
     thick = float(np.clip(0.12 * half, 0.6, 1.6))
     ends = [middle + out * (half + thick) + tube.axis * pitch * (holes / 2) * sign for sign in (-1, 1)]
-    offsets = np.linspace(-1, 1, 4) * min(0.45 * half, 5.0)
+    breadth = min(0.45 * half, 5.0)
+    offsets = np.linspace(-breadth, breadth, max(int(np.ceil(2 * breadth / (1.2 * thick))), 2))
     rods = [Rod(ends[0] + side * o, ends[1] + side * o, thick) for o in offsets]
     for hole in range(holes):
         if rng.random() < 0.2:

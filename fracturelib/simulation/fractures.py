@@ -1,7 +1,8 @@
 """Fractures: where a bone breaks, along which surface, and how the far part moves.
 
-A complete fracture cuts the bone at a surface and moves everything beyond it, so that gap, step, overlap and angle appear in both
-views by themselves. An incomplete one (greenstick, buckle, hairline) opens a slot in part of the wall, bends the bone or bulges it.
+A complete fracture cuts the bone at a surface and moves everything beyond it, so that gap, step, overlap and angle
+appear in both views by themselves. An incomplete one (greenstick, buckle, hairline) opens a slot in part of the wall,
+bends the bone or bulges it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def intact(bone: Bone, motion: Motion | None = None) -> list[Piece]:
 
 
 def outline_points(tube: Tube, fracture: Fracture) -> Sequence[np.ndarray]:
-    """Points (N, 3) on the rim of the fracture, before and after the far part moved: what its bounding box must hold."""
+    """Points (N, 3) on the rim of the fracture: what its bounding box must hold."""
     across, along_y = tube.frame()
     marks = []
     for crack in (fracture.crack, fracture.wedge):
@@ -192,10 +193,14 @@ def _draw_crack(rng: np.random.Generator, kind: str, t: float, half: np.ndarray,
     if kind in ("greenstick", "buckle"):
         # A bent stick tears on its outer side; under a lighter load it buckles on its inner side.
         phase = np.arctan2(tilt[1], tilt[0]) + (np.pi if kind == "greenstick" else 0.0)
-    steep = {
-        "transverse": rng.uniform(0, 20), "oblique": rng.uniform(32, 60), "comminuted": rng.uniform(0, 45), "greenstick": rng.uniform(0, 20),
-        "buckle": rng.uniform(0, 12), "hairline": rng.uniform(0, 60), "spiral": 0.0,
-    }[kind]  # fmt: skip
+    steepest = {
+        "transverse": (0, 20),
+        "oblique": (32, 60),
+        "comminuted": (0, 45),
+        "greenstick": (0, 20),
+        "hairline": (0, 60),
+    }
+    steep = rng.uniform(*steepest.get(kind, (0, 12)))
     height = np.tan(np.deg2rad(steep)) * width / 2 * np.cos(ANGLES - phase)
     if kind == "spiral":
         height = _helix(phase, rng.uniform(1.6, 3.2) * width)

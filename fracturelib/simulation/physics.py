@@ -1,8 +1,8 @@
 """From path lengths to a picture: attenuation, scatter, blur, photon noise, logarithm and display window.
 
-Attenuation follows Beer and Lambert, ``I = I0 exp(-sum(mu_i L_i))``. The coefficients are mu/rho of NIST's tables (Hubbell and
-Seltzer, NISTIR 5632, 2004: ICRU-44 tissues, elements) times the density, all at one effective energy of 40 keV, about that of
-a 60–70 kV beam after the body has hardened it. A single energy leaves beam hardening out.
+Attenuation follows Beer and Lambert, ``I = I0 exp(-sum(mu_i L_i))``. The coefficients are mu/rho of NIST's tables
+(Hubbell and Seltzer, NISTIR 5632, 2004: ICRU-44 tissues, elements) times the density, all at one effective energy of
+40 keV, about that of a 60–70 kV beam after the body has hardened it. A single energy leaves beam hardening out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 # Linear attenuation coefficients in 1/cm at 40 keV: mu/rho [cm2/g] times density [g/cm3].
 ATTENUATION = {
@@ -58,8 +58,8 @@ DEVICES = {
     "A": Device(),
     # An older machine: less dose, softer, with more scatter and a flatter display.
     "B": Device(
-        "B", dose=(2.0, 10.0), efficiency=0.35, focal_blur=0.55, detector_blur=0.45, scatter=(0.7, 1.4), local=(0.0, 0.1),
-        sharpen=(0.0, 0.2), gamma=(1.7, 2.3), reach=(0.6, 0.8),
+        "B", dose=(2.0, 10.0), efficiency=0.35, focal_blur=0.55, detector_blur=0.45, scatter=(0.7, 1.4),
+        local=(0.0, 0.1), sharpen=(0.0, 0.2), gamma=(1.7, 2.3), reach=(0.6, 0.8),
     ),
 }  # fmt: skip
 
@@ -175,4 +175,14 @@ def broad_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
     padded = np.pad(picture, ((0, -height % step), (0, -width % step)), mode="edge")
     small = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).mean(axis=(1, 3))
     small = gaussian_filter(small, sigma / step, mode="nearest")
-    return zoom(small, step, order=1, mode="nearest", grid_mode=True)[:height, :width].astype(np.float32)
+    return _stretch(_stretch(small, step, height, axis=0), step, width, axis=1)
+
+
+def _stretch(small: np.ndarray, step: int, size: int, *, axis: int) -> np.ndarray:
+    """Linear interpolation between the middles of cells of `step` pixels."""
+    place = np.clip((np.arange(size, dtype=np.float32) + 0.5) / step - 0.5, 0, small.shape[axis] - 1)
+    left = np.minimum(place.astype(int), max(small.shape[axis] - 2, 0))
+    right = np.minimum(left + 1, small.shape[axis] - 1)
+    part = np.expand_dims(place - left, 1 - axis)
+    near, far = np.take(small, left, axis), np.take(small, right, axis)
+    return near + part * (far - near)

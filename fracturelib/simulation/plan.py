@@ -9,7 +9,7 @@ import numpy as np
 
 from fracturelib.config import SPLITS
 from fracturelib.errors import FracturelibError
-from fracturelib.simulation.picture import VIEWS
+from fracturelib.simulation.patient import VIEWS
 
 GENERATOR = "fracturelib.simulation"
 VERSION = 2  # raise it whenever the same parameters give other bytes
@@ -139,7 +139,7 @@ def _clean_jobs(plan: Plan) -> Iterator[Job]:
 
 
 def _leaky_jobs(plan: Plan) -> Iterator[Job]:
-    """Rotated copies of few radiographs, spread over the splits at random, as in the public sets (DESIGN, section 6)."""
+    """Rotated copies of few radiographs, spread over the splits at random, as in some public sets."""
     slots = np.repeat(np.arange(len(SPLITS)), [count for _, count in plan.counts])
     slots = np.random.default_rng([plan.seed, SHARED_POOL, 41]).permutation(slots)
     turns = [(a, b) for a in FIRST_TURN for b in SECOND_TURN]

@@ -55,8 +55,7 @@ def project_tube(
     inner = np.minimum(inner, outer)
     if above is not None or below is not None or tube.slots:
         outer, inner = _cut(ray, tube, t, d, outer, inner, above, below, film.pixel)
-    grain = sample_texture(t, q, tube.texture)
-    return Chords(window, outer, inner, filling * np.clip(1 + tube.grain * grain, 0, None))
+    return Chords(window, outer, inner, _grainy(filling, tube, t, q))
 
 
 def project_ellipsoid(solid: Ellipsoid, film: Film, *, motion: Motion | None = None) -> Chords | None:
@@ -75,8 +74,7 @@ def project_ellipsoid(solid: Ellipsoid, film: Film, *, motion: Motion | None = N
     inner = np.zeros_like(outer)
     if solid.filling > 0 and np.min(solid.radii) > solid.wall:
         inner = _ellipsoid_chord(solid.radii - solid.wall, solid.lean, film.theta, u, v)
-    grain = sample_texture(v + 200, u + 200, solid.texture)
-    return Chords(window, outer, inner, solid.filling * np.clip(1 + solid.grain * grain, 0, None))
+    return Chords(window, outer, inner, _grainy(np.float32(solid.filling), solid, v, u))
 
 
 def project_solid(solid: Tube | Ellipsoid, film: Film, **cuts: Crack | Motion | None) -> Chords | None:
@@ -84,6 +82,13 @@ def project_solid(solid: Tube | Ellipsoid, film: Film, **cuts: Crack | Motion | 
     if isinstance(solid, Tube):
         return project_tube(solid, film, **cuts)
     return project_ellipsoid(solid, film, motion=cuts.get("motion"))
+
+
+def _grainy(filling: np.ndarray, solid: Tube | Ellipsoid, t: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The share of spongy bone with its texture; soft tissue (grain 0) has none."""
+    if not solid.grain:
+        return np.broadcast_to(filling, t.shape)
+    return filling * np.clip(1 + np.float32(solid.grain) * sample_texture(t, q, solid.texture), 0, None)
 
 
 def _ellipsoid_chord(radii: np.ndarray, lean: float, theta: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -180,7 +185,7 @@ def _soft_step(gap: np.ndarray, half_width: np.ndarray) -> np.ndarray:
 
 
 def _coverage(width: np.ndarray, distance: np.ndarray, pixel: float) -> np.ndarray:
-    """Share of a pixel that a slot of this width covers, at this distance from its middle (a box seen through a box)."""
+    """Share of a pixel that a slot of this width covers, at this distance from its middle."""
     overlap = (width + pixel) / 2 - np.abs(distance)
     return np.clip(np.minimum(overlap, width), 0, pixel) / np.float32(pixel)
 

@@ -1,8 +1,6 @@
-"""The tables of the arm's and the leg's bones: rows are (share of length, half-width x, half-width y, wall, filling) in mm."""
+"""The tables of the arm's and the leg's bones: rows are (share of length, half-widths x and y, wall, filling), mm."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
@@ -10,18 +8,22 @@ from fracturelib.simulation.anatomy import Bone, Build, Limb, Sculptor
 from fracturelib.simulation.solids import Ellipsoid, Tube
 
 HUMERUS = (
-    (0, 21, 21, 0.8, 0.30), (0.07, 22, 21, 0.9, 0.28), (0.14, 15, 15, 1.8, 0.18), (0.25, 12, 12, 3.2, 0.08), (0.5, 11, 11.5, 4.2, 0.05),
+    (0, 21, 21, 0.8, 0.30), (0.07, 22, 21, 0.9, 0.28), (0.14, 15, 15, 1.8, 0.18), (0.25, 12, 12, 3.2, 0.08),
+    (0.5, 11, 11.5, 4.2, 0.05),
     (0.75, 12, 10, 3.8, 0.07), (0.88, 20, 9, 2.2, 0.2), (0.96, 28, 9.5, 1.0, 0.3), (1, 27, 10, 0.8, 0.3),
 )  # fmt: skip
 RADIUS = (
-    (0, 11, 11, 0.9, 0.25), (0.05, 11, 10.5, 1.2, 0.25), (0.1, 7, 7, 1.8, 0.15), (0.17, 8.5, 8, 2.2, 0.1), (0.5, 7, 6.5, 3, 0.05),
+    (0, 11, 11, 0.9, 0.25), (0.05, 11, 10.5, 1.2, 0.25), (0.1, 7, 7, 1.8, 0.15), (0.17, 8.5, 8, 2.2, 0.1),
+    (0.5, 7, 6.5, 3, 0.05),
     (0.75, 7.5, 6.5, 2.5, 0.1), (0.88, 11.5, 9, 1.4, 0.25), (0.96, 16, 11, 0.9, 0.32), (1, 16, 11, 0.7, 0.35),
 )  # fmt: skip
 ULNA = (
-    (0, 10, 10, 1.2, 0.28), (0.08, 11, 13, 1.5, 0.25), (0.16, 9, 10, 2.2, 0.12), (0.5, 6.5, 7, 2.9, 0.05), (0.8, 5.5, 5.5, 2.2, 0.1),
+    (0, 10, 10, 1.2, 0.28), (0.08, 11, 13, 1.5, 0.25), (0.16, 9, 10, 2.2, 0.12), (0.5, 6.5, 7, 2.9, 0.05),
+    (0.8, 5.5, 5.5, 2.2, 0.1),
     (0.94, 6, 6, 1.2, 0.22), (1, 8, 8, 0.7, 0.3),
 )  # fmt: skip
-METACARPAL = ((0, 8, 8, 0.7, 0.3), (0.12, 7, 7.5, 1.0, 0.2), (0.45, 4.3, 4.8, 1.6, 0.06), (0.78, 5.2, 5.8, 1.1, 0.18), (0.92, 7.2, 7.5, 0.7, 0.3), (1, 7, 7.2, 0.6, 0.3))  # fmt: skip
+METACARPAL = ((0, 8, 8, 0.7, 0.3), (0.12, 7, 7.5, 1.0, 0.2), (0.45, 4.3, 4.8, 1.6, 0.06),
+(0.78, 5.2, 5.8, 1.1, 0.18), (0.92, 7.2, 7.5, 0.7, 0.3), (1, 7, 7.2, 0.6, 0.3))  # fmt: skip
 PHALANX = (
     (0, 7, 6, 0.6, 0.3),
     (0.15, 6, 5, 0.9, 0.2),
@@ -37,15 +39,18 @@ TIP = (
     (1, 3.2, 2, 0.5, 0.2),
 )
 FEMUR = (
-    (0, 19, 18, 1.0, 0.3), (0.08, 24, 20, 1.6, 0.25), (0.16, 18, 17, 3.5, 0.14), (0.3, 14.5, 14.5, 5.6, 0.05), (0.55, 14, 14.5, 6.4, 0.04),
+    (0, 19, 18, 1.0, 0.3), (0.08, 24, 20, 1.6, 0.25), (0.16, 18, 17, 3.5, 0.14), (0.3, 14.5, 14.5, 5.6, 0.05),
+    (0.55, 14, 14.5, 6.4, 0.04),
     (0.78, 17, 16, 4.2, 0.08), (0.9, 30, 22, 1.8, 0.25), (0.97, 39, 28, 0.9, 0.32), (1, 37, 28, 0.8, 0.33),
 )  # fmt: skip
 TIBIA = (
-    (0, 36, 24, 0.8, 0.33), (0.05, 35, 25, 0.9, 0.32), (0.14, 22, 21, 2.2, 0.2), (0.28, 14.5, 16.5, 4.2, 0.07), (0.6, 11.5, 12.5, 5, 0.04),
+    (0, 36, 24, 0.8, 0.33), (0.05, 35, 25, 0.9, 0.32), (0.14, 22, 21, 2.2, 0.2), (0.28, 14.5, 16.5, 4.2, 0.07),
+    (0.6, 11.5, 12.5, 5, 0.04),
     (0.82, 13, 13, 3, 0.1), (0.93, 19, 16, 1.3, 0.27), (1, 24, 19, 0.8, 0.33),
 )  # fmt: skip
 FIBULA = (
-    (0, 10, 10, 0.8, 0.28), (0.06, 9, 9, 1, 0.22), (0.15, 6, 6, 1.8, 0.1), (0.5, 6, 6.5, 2.4, 0.05), (0.82, 6, 6.5, 2, 0.08), (0.93, 9, 9, 1.1, 0.22),
+    (0, 10, 10, 0.8, 0.28), (0.06, 9, 9, 1, 0.22), (0.15, 6, 6, 1.8, 0.1), (0.5, 6, 6.5, 2.4, 0.05),
+    (0.82, 6, 6.5, 2, 0.08), (0.93, 9, 9, 1.1, 0.22),
     (1, 8, 9.5, 0.8, 0.28),
 )  # fmt: skip
 
@@ -55,7 +60,7 @@ RAY_X = (22.0, 13.0, 1.0, -10.0, -20.0)
 RAY_SPREAD = (0.75, 0.13, 0.02, -0.08, -0.2)
 
 
-def arm_parts(make: Sculptor) -> tuple[list[Bone], list, list]:
+def arm_parts(make: Sculptor) -> tuple[list[Bone], list[Tube | Ellipsoid]]:
     """Upper arm, forearm, wrist and hand, with shoulder blade and collar bone as far as a film shows them."""
     child = make.build.age_group == "child"
     humerus = make.tube((0, 0, 12), (2, 0, 316), HUMERUS, bow=(2, 3), domes=(1.0, 0.5))
@@ -72,12 +77,12 @@ def arm_parts(make: Sculptor) -> tuple[list[Bone], list, list]:
     bones += _shoulder(make) + _wrist(make)
     hand, fingers = _fingers(make, child)
     flesh_shape = (
-        (-90, 95, 70, -60, 0), (-30, 75, 62, -30, 0), (40, 52, 50, -4, 0), (150, 45, 46, 0, 0), (280, 42, 42, 0, 0), (320, 43, 40, 0, 0),
-        (370, 42, 39, 0, 0), (470, 34, 31, -2, 0), (550, 28, 20, -3, 0), (572, 31, 18, -2, 0), (600, 41, 16, -1, 0), (645, 44, 13, -1, 0), (664, 43, 9, -1, 0), (682, 40, 2, -1, 0),
+        (-90, 95, 70, -60, 0), (-30, 75, 62, -30, 0), (40, 52, 50, -4, 0), (150, 45, 46, 0, 0),
+        (280, 42, 42, 0, 0), (320, 43, 40, 0, 0),
+        (370, 42, 39, 0, 0), (470, 34, 31, -2, 0), (550, 28, 20, -3, 0), (572, 31, 18, -2, 0),
+        (600, 41, 16, -1, 0), (645, 44, 13, -1, 0), (664, 43, 9, -1, 0), (682, 40, 2, -1, 0),
     )  # fmt: skip
-    flesh = [make.flesh(flesh_shape), *fingers]
-    muscle = [make.flesh(flesh_shape, scale=make.build.muscle)]
-    return bones + hand, flesh, muscle
+    return bones + hand, [make.flesh(flesh_shape), *fingers]
 
 
 def _shoulder(make: Sculptor) -> list[Bone]:
@@ -96,8 +101,10 @@ def _shoulder(make: Sculptor) -> list[Bone]:
 def _wrist(make: Sculptor) -> list[Bone]:
     """Eight carpal bones in two rows."""
     rows = (
-        ("scaphoid", 14, 571, 6.5, 8.5), ("lunate", 3, 570, 7, 7), ("triquetrum", -9, 573, 6.5, 7), ("pisiform", -11, 577, 4.5, 5),
-        ("trapezium", 19, 583, 7.5, 7), ("trapezoid", 10, 585, 6, 6.5), ("capitate", 0.5, 583, 7, 10.5), ("hamate", -10.5, 584, 7.5, 8.5),
+        ("scaphoid", 14, 571, 6.5, 8.5), ("lunate", 3, 570, 7, 7), ("triquetrum", -9, 573, 6.5, 7),
+        ("pisiform", -11, 577, 4.5, 5),
+        ("trapezium", 19, 583, 7.5, 7), ("trapezoid", 10, 585, 6, 6.5), ("capitate", 0.5, 583, 7, 10.5),
+        ("hamate", -10.5, 584, 7.5, 8.5),
     )  # fmt: skip
     bones = []
     for name, x, z, rx, rz in rows:
@@ -137,7 +144,7 @@ def _fingers(make: Sculptor, child: bool) -> tuple[list[Bone], list[Tube]]:
     return bones, skin
 
 
-def leg_parts(make: Sculptor) -> tuple[list[Bone], list, list]:
+def leg_parts(make: Sculptor) -> tuple[list[Bone], list[Tube | Ellipsoid]]:
     """Thigh, knee, lower leg, ankle and foot, with the hip as far as a film shows it."""
     child = make.build.age_group == "child"
     femur = make.tube((8, 0, 2), (-6, 0, 436), FEMUR, bow=(3, 9), domes=(1.1, 0.5))
@@ -159,11 +166,12 @@ def leg_parts(make: Sculptor) -> tuple[list[Bone], list, list]:
     ]
     bones += _pelvis(make) + _foot(make)
     flesh_shape = (
-        (-160, 150, 110, -60, 0), (-60, 128, 100, -40, 0), (40, 92, 88, -14, -4), (200, 76, 80, -6, -3), (340, 58, 62, -4, 0), (430, 56, 58, -4, 2),
-        (470, 54, 54, 2, -4), (570, 54, 60, 4, -14), (690, 38, 42, 4, -6), (780, 33, 36, 3, -3), (820, 38, 40, 2, -3), (862, 36, 45, 0, -6),
+        (-160, 150, 110, -60, 0), (-60, 128, 100, -40, 0), (40, 92, 88, -14, -4), (200, 76, 80, -6, -3),
+        (340, 58, 62, -4, 0), (430, 56, 58, -4, 2),
+        (470, 54, 54, 2, -4), (570, 54, 60, 4, -14), (690, 38, 42, 4, -6), (780, 33, 36, 3, -3),
+        (820, 38, 40, 2, -3), (850, 35, 42, 0, -6), (870, 30, 36, 0, -6), (884, 12, 14, 0, -6),
     )  # fmt: skip
-    flesh = [make.flesh(flesh_shape), *_foot_flesh(make)]
-    return bones, flesh, [make.flesh(flesh_shape, scale=make.build.muscle)]
+    return bones, [make.flesh(flesh_shape), *_foot_flesh(make)]
 
 
 def _pelvis(make: Sculptor) -> list[Bone]:
@@ -181,7 +189,8 @@ def _foot(make: Sculptor) -> list[Bone]:
     """Ankle and foot; the metatarsals point along y, at the viewer of a frontal film."""
     blobs = {
         "talus": ((-4, 8, 832), (17, 26, 15), -0.1), "calcaneus": ((-1, -16, 860), (15, 38, 17), 0.25),
-        "navicular": ((-6, 40, 842), (16, 9, 14), 0.0), "cuboid": ((12, 44, 860), (11, 17, 11), 0.1), "cuneiform": ((-9, 57, 850), (18, 12, 12), 0.1),
+        "navicular": ((-6, 40, 842), (16, 9, 14), 0.0), "cuboid": ((12, 44, 860), (11, 17, 11), 0.1),
+        "cuneiform": ((-9, 57, 850), (18, 12, 12), 0.1),
     }  # fmt: skip
     lumps = {name: make.lump(at, radii, wall=0.8, lean=lean) for name, (at, radii, lean) in blobs.items()}
     bones = [Bone(name, main, tuple(rest)) for name, (main, *rest) in lumps.items()]
@@ -202,12 +211,11 @@ def _foot_flesh(make: Sculptor) -> list[Ellipsoid]:
         ((-2, 40, 856), (38, 70, 30), 0.3),
         ((-2, 120, 876), (44, 80, 17), 0.1),
     )
-    skins = [make.blob(at, radii, wall=0, filling=0, lean=lean) for at, radii, lean in parts]
-    return [replace(skin, filling=0.0) for skin in skins]
+    return [make.blob(at, radii, wall=4.0, lean=lean) for at, radii, lean in parts]
 
 
 def make_limb(rng: np.random.Generator, build: Build, *, arm: bool) -> Limb:
     """All solids of one arm or one leg."""
-    bones, flesh, muscle = (arm_parts if arm else leg_parts)(Sculptor(rng, build))
+    bones, flesh = (arm_parts if arm else leg_parts)(Sculptor(rng, build))
     names = {bone.name: i for i, bone in enumerate(bones)}
-    return Limb(tuple(bones), tuple(flesh), tuple(muscle), build, names)
+    return Limb(tuple(bones), tuple(flesh), build, names)

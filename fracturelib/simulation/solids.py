@@ -1,8 +1,8 @@
 """Solids with closed-form X-ray path lengths: generalised cylinders (tubes) and ellipsoids.
 
-Space is in millimetres: x to the patient's side, y to the front, z along the limb, away from the body. The beam is parallel and
-turns about z: seen at the angle ``theta`` a point lies on the film at ``u = x cos(theta) + y sin(theta)``, ``v = z``. A ray
-through an ellipse with half-axes a and b, passing at distance d from its centre, is inside it for the chord
+Space is in millimetres: x to the patient's side, y to the front, z along the limb, away from the body. The beam is
+parallel and turns about z: seen at the angle ``theta`` a point lies on the film at ``u = x cos(theta) + y sin(theta)``,
+``v = z``. A ray through an ellipse with half-axes a and b, passing at distance d from its centre, is inside it for
 ``2 (a b / A) sqrt(1 - (d / A)^2)``, where A is half the width of the ellipse's shadow. So no voxels are needed.
 """
 
@@ -144,7 +144,8 @@ class Tube:
 
     Args:
         origin, axis: start in mm and unit direction.
-        stations: (N, 6) evenly spaced along the axis: centre offsets x and y, half-widths a and b, wall (all mm), filling 0…1.
+        stations: (N, 6) evenly spaced along the axis: centre offsets x and y, half-widths a and b, wall (all in mm),
+            filling 0…1.
         length: mm along the axis.
         slots: cracks and plates that take material away without moving anything.
         texture: offset into the texture tile, so that no two bones look alike.

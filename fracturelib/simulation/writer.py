@@ -1,4 +1,4 @@
-"""Writes a simulated data set: streams patients through a few processes, survives interruption, overwrites nothing foreign."""
+"""Writes a simulated set: streams patients through a few processes, survives interruption, spares foreign folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
 from fracturelib.simulation.lock import folder_lock
-from fracturelib.simulation.picture import SimulatedRadiograph, draw_patient, draw_setting, take_radiograph
+from fracturelib.simulation.patient import draw_patient, draw_setting
+from fracturelib.simulation.picture import SimulatedRadiograph, take_radiograph
 from fracturelib.simulation.plan import GENERATOR, File, Job, Plan, job_count, jobs, make_plan
 
 MANIFEST = "simulation.json"
@@ -48,8 +49,8 @@ def simulate(
 ) -> pd.DataFrame:
     """Make a set of simulated radiographs at `root` and return its metadata table.
 
-    The set is built beside `root` and moved there when complete; an interrupted call is taken up again by the next one with
-    the same parameters. A set that this function made earlier at `root` is replaced.
+    The set is built beside `root` and moved there when complete; an interrupted call is taken up again by the next one
+    with the same parameters. A set that this function made earlier at `root` is replaced.
 
     Args:
         root: folder to make; below it come train, val and test, each with the two class folders, and metadata.csv.
@@ -85,7 +86,7 @@ def ensure_simulated(
     image_side: int = 256,
     workers: int | None = None,
 ) -> Path:
-    """`simulate`, unless `root` already holds that very set, complete; returns `root`. Arguments and errors as there."""
+    """`simulate`, unless `root` already holds that very set, complete; returns `root`. Arguments, errors as there."""
     root = Path(root)
     plan = make_plan(seed, counts, leaky=leaky, device_shift=device_shift, image_side=image_side)
     if is_complete(root, plan):
@@ -103,7 +104,7 @@ def is_complete(root: Path, plan: Plan) -> bool:
     if manifest is None or manifest != plan.manifest() or not (root / METADATA).is_file():
         return False
     folders = [root / split / name for split in SPLITS for name in CLASS_NAMES]
-    return sum(len(os.listdir(folder)) for folder in folders if folder.is_dir()) == plan.total
+    return sum(1 for folder in folders if folder.is_dir() for _ in folder.iterdir()) == plan.total
 
 
 def _build(root: Path, plan: Plan, *, progress: bool, workers: int | None) -> None:
@@ -111,7 +112,7 @@ def _build(root: Path, plan: Plan, *, progress: bool, workers: int | None) -> No
     done = _resume(partial, plan)
     todo = islice(jobs(plan), done, None)
     bar = tqdm(total=job_count(plan), initial=done, desc="simulating", unit="patient", disable=not progress)
-    with bar, open(partial / ROWS, "a", encoding="utf-8") as log:
+    with bar, (partial / ROWS).open("a", encoding="utf-8") as log:
         for rows in _map_jobs(todo, job_count(plan) - done, partial, plan.image_side, workers):
             log.write(json.dumps(rows) + "\n")
             log.flush()
@@ -136,7 +137,7 @@ def _resume(partial: Path, plan: Plan) -> int:
 
 def _finish(partial: Path, plan: Plan) -> None:
     """Rows of all patients → metadata.csv, ordered by split; a leaky set's copies are sorted by name within it."""
-    with open(partial / ROWS, encoding="utf-8") as log:
+    with (partial / ROWS).open(encoding="utf-8") as log:
         table = pd.DataFrame([row for line in log for row in json.loads(line)], columns=COLUMNS)
     if plan.leaky:
         rank = table["file"].str.split("/").str[0].map(SPLITS.index)
@@ -227,7 +228,8 @@ def _write_file(radiograph: SimulatedRadiograph, file: File, job: Job, folder: P
         box = _rotate_box(box, file.degrees, picture.size)
     picture.save(folder / relative, quality=JPEG_QUALITY)
     values = (
-        relative, job.patient_id, f"{job.patient_id}-{file.view}", file.view, patient.setting.region, patient.setting.age_group,
+        relative, job.patient_id, f"{job.patient_id}-{file.view}", file.view,
+        patient.setting.region, patient.setting.age_group,
         fracture.kind if fracture else "none", round(fracture.displacement, 2) if fracture else None,
         round(radiograph.conspicuity, 3) if fracture else None, *(box or (None,) * 4),
         int(patient.setting.hardware), int(patient.setting.cast), job.device,

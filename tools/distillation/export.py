@@ -32,7 +32,7 @@ def averaged_trunk(state: Path) -> tuple[nn.Module, dict]:
 
 
 @torch.no_grad()
-def measure_batch_norm(trunk: nn.Module, sources: list[Source], *, seed: int, side: int = SIDE) -> None:
+def measure_batch_norm(trunk: nn.Module, sources: list[Source], *, seed: int, side: int) -> None:
     """Replace the batch-norm statistics by plain means over gentle crops at the size of use.
 
     Training saw smaller and wilder crops, and an average of weights fits no statistics that were seen on the way
@@ -53,7 +53,7 @@ def export_trunk(settings: argparse.Namespace) -> None:
     """Write `settings.export` from the checkpoint in `settings.state`, with torchvision's names, no classifier."""
     trunk, progress = averaged_trunk(settings.state)
     radiographs = {name: share for name, share in settings.pictures.items() if name != PHOTOGRAPHS}
-    measure_batch_norm(trunk, load_sources(radiographs or settings.pictures), seed=settings.seed)
+    measure_batch_norm(trunk, load_sources(radiographs or settings.pictures), seed=settings.seed, side=SIDE)
     header = {
         "architecture": "resnet18",
         "teacher": "EfficientNet-Lite0, ImageNet (Apache-2.0)",

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image
+
+from fracturelib.images import read_radiograph
 
 PHOTOGRAPHS = "photographs"  # the source name that stands for scikit-image's and scikit-learn's own pictures
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
@@ -62,7 +64,7 @@ def load_sources(shares: dict[str, float], *, short_side: int = 448) -> list[Sou
     """
     sources = []
     for name, share in shares.items():
-        pictures = _photographs() if name == PHOTOGRAPHS else _folder(Path(name))
+        pictures = _photographs() if name == PHOTOGRAPHS else _folder(Path(name), short_side)
         if share > 0 and not pictures:
             print(f"no pictures in {name}: left out", file=sys.stderr)
         elif share > 0:
@@ -147,17 +149,10 @@ def _pyramid(picture: Image.Image, short_side: int) -> Pyramid:
     return levels
 
 
-def _folder(folder: Path) -> list[Image.Image]:
+def _folder(folder: Path, short_side: int) -> list[Image.Image]:
     """Every radiograph below the folder, grey."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return [_radiograph(path) for path in paths]
-
-
-def _radiograph(path: Path) -> Image.Image:
-    ImageFile.LOAD_TRUNCATED_IMAGES = True  # some public radiographs lack their last few bytes
-    with Image.open(path) as picture:
-        picture.draft("L", (2 * 448, 2 * 448))
-        return ImageOps.exif_transpose(picture).convert("L")
+    return [Image.fromarray(read_radiograph(path, target_side=short_side)) for path in paths]
 
 
 def _photographs() -> list[Image.Image]:

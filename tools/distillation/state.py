@@ -7,7 +7,11 @@ No pickle anywhere. The progress (step, images seen) stands as JSON in the file'
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -98,6 +102,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return tensors, file.metadata() or {}
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process, whose number stands in `pid` meanwhile.
+
+    Raises:
+        SystemExit: another process is at work in it.
+    """
+    with (folder / "pid").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"{folder} is in use by another run: stop that first") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def append_row(path: Path, row: dict[str, float | int | str]) -> None:

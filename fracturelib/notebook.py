@@ -1,0 +1,119 @@
+"""What every notebook does first: find the project, get the data ready, say what is at work; and how figures show."""
+
+from __future__ import annotations
+
+import io
+import os
+import tomllib
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from IPython.display import Image as ShownImage
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from fracturelib.errors import CatalogError
+from fracturelib.plotstyle import STYLE
+from fracturelib.runtime import choose_device, fast_mode
+from fracturelib.simulation import ensure_simulated
+from fracturelib.weights import available_weights, requested_weights
+
+# Images per split of the small set that fast mode works on; None is the default set.
+FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
+DPI = 96  # one point of a font is one point on the page
+JPEG_QUALITY = 88
+
+
+def project_folder(start: str | Path = ".") -> Path:
+    """The project's folder as seen from the working folder (".." in notebooks/): no output then names a machine's path.
+
+    Raises:
+        CatalogError: neither `start` nor a folder above it is the project's.
+    """
+    here = Path(start).resolve()
+    for folder in (here, *here.parents):
+        if _is_project(folder):
+            return Path(os.path.relpath(folder, Path.cwd()))
+    raise CatalogError(
+        "the project's folder was not found",
+        cause="the notebook was moved out of the project, or Jupyter was started elsewhere",
+        cure="keep the notebook in notebooks/ and open it with `make lab`",
+    )
+
+
+def simulated_data(*, progress: bool = True) -> Path:
+    """The embedded data set, made on first use (one to three minutes); a small one where FRACTURELIB_FAST is set."""
+    data = project_folder() / "data"
+    if fast_mode():
+        return ensure_simulated(data / "simulated-fast", counts=FAST_COUNTS, progress=progress)
+    return ensure_simulated(data / "simulated", progress=progress)
+
+
+def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
+    """Open a notebook: the look of the figures, warnings without paths, the data, and the banner.
+
+    Args:
+        data: folder of a data set; None is the embedded, simulated one.
+        weights: say which pretrained weights the notebook will use.
+
+    Returns:
+        the folder of the data set, relative to the working folder.
+    """
+    plt.rcParams.update({**STYLE, "figure.dpi": DPI})
+    warnings.formatwarning = _plain_warning
+    root = simulated_data() if data is None else Path(data)
+    print("\n".join(banner(root, weights=weights)))
+    return root
+
+
+def banner(root: Path, *, weights: bool = False) -> list[str]:
+    """The lines that say which data, which weights, which device and which mode."""
+    if root.name.startswith("simulated"):
+        data = f"simulated radiographs in data/{root.name} (made by this project: no patient is shown)"
+    else:
+        data = f"your own radiographs in {root.name}"
+    lines = [f"data:    {data}"]
+    if weights:
+        lines.append(f"weights: {_weights_line()}")
+    lines.append(f"device:  {choose_device().type}")
+    if fast_mode():
+        lines.append("mode:    fast (FRACTURELIB_FAST is set: small sizes, numbers are rough)")
+    return lines
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure once, as a small picture with alternative text, and close it."""
+    data, kind = encode(figure)
+    display(ShownImage(data, format=kind.removeprefix("image/"), alt=alt))
+
+
+def encode(figure: Figure) -> tuple[bytes, str]:
+    """A figure as bytes and their media type; it is closed. Radiographs become JPEG: their noise makes PNG huge."""
+    kind = "jpeg" if any(ax.images for ax in figure.get_axes()) else "png"
+    options = {"quality": JPEG_QUALITY} if kind == "jpeg" else {"optimize": True}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", facecolor="white", pil_kwargs=options)
+    plt.close(figure)
+    return buffer.getvalue(), f"image/{kind}"
+
+
+def _is_project(folder: Path) -> bool:
+    """Whether the folder's pyproject.toml is this project's."""
+    try:
+        settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return settings.get("project", {}).get("name") == "fracturelib"
+
+
+def _weights_line() -> str:
+    requested = requested_weights("auto")
+    if requested != "auto":
+        return requested if requested in ("imagenet", "distilled", "none") else Path(requested).name
+    return next(row["place"] for row in available_weights() if row["weights"] == "auto")
+
+
+def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Category and text: the usual form names a file of this machine."""
+    return f"{category.__name__}: {message}\n"

@@ -1,0 +1,1 @@
+"""The interactive panels of the notebooks: thin layers over plain functions, one module for each notebook's subject."""

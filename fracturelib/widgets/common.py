@@ -1,0 +1,161 @@
+"""The visual language of all panels: labelled controls, a picture that replaces itself, a reset button.
+
+A panel is made of a plain function, which takes the controls' values by name and returns a figure, a table, a
+sentence or a list of these, and of one control for each argument. The function is tested; the panel only calls it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fracturelib.errors import FracturelibError
+from fracturelib.notebook import encode
+
+LABEL_WIDTH = "150px"
+CONTROL_WIDTH = "430px"
+_NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
+
+
+def _look(width: str = CONTROL_WIDTH) -> dict[str, Any]:
+    return {"style": {"description_width": LABEL_WIDTH}, "layout": widgets.Layout(width=width)}
+
+
+def slider(
+    label: str, value: float, low: float, high: float, step: float, *, form: str = ".2f", tip: str = ""
+) -> widgets.FloatSlider:
+    """A number on a scale; `form` is the format of the readout. It reports when the handle is let go."""
+    return widgets.FloatSlider(
+        value, min=low, max=high, step=step, description=label, readout_format=form, tooltip=tip,
+        continuous_update=False, **_look(),
+    )  # fmt: skip
+
+
+def whole_number(label: str, value: int, low: int, high: int, *, step: int = 1, tip: str = "") -> widgets.IntSlider:
+    """A whole number on a scale."""
+    return widgets.IntSlider(
+        value, min=low, max=high, step=step, description=label, tooltip=tip, continuous_update=False, **_look()
+    )
+
+
+def choice(label: str, options: Sequence[Any] | Mapping[str, Any], value: Any, *, tip: str = "") -> widgets.Dropdown:
+    """One of a list; a mapping shows its keys and gives its values."""
+    pairs = list(options.items()) if isinstance(options, Mapping) else list(options)
+    return widgets.Dropdown(options=pairs, value=value, description=label, tooltip=tip, **_look())
+
+
+def steps(
+    label: str, options: Sequence[Any] | Mapping[str, Any], value: Any, *, tip: str = ""
+) -> widgets.SelectionSlider:
+    """A slider over a list of values that are not evenly spaced, for example learning rates."""
+    pairs = list(options.items()) if isinstance(options, Mapping) else list(options)
+    return widgets.SelectionSlider(
+        options=pairs, value=value, description=label, tooltip=tip, continuous_update=False, **_look()
+    )
+
+
+def switch(label: str, value: bool, *, tip: str = "") -> widgets.Checkbox:
+    """On or off."""
+    return widgets.Checkbox(value, description=label, tooltip=tip, **_look())
+
+
+def button(label: str, on_click: Callable[[], None], *, tip: str = "", primary: bool = False) -> widgets.Button:
+    """A button that calls `on_click()` without arguments."""
+    made = widgets.Button(
+        description=label, tooltip=tip, button_style="primary" if primary else "", layout=widgets.Layout(width="auto")
+    )
+    made.on_click(lambda _: on_click())
+    return made
+
+
+def rows_of(controls: Iterable[widgets.Widget]) -> widgets.Box:
+    """Controls side by side, in as many rows as the page's width asks for."""
+    return widgets.Box(list(controls), layout=widgets.Layout(display="flex", flex_flow="row wrap"))
+
+
+class ResultArea(widgets.HTML):
+    """Shows figures, tables and sentences; what was there before is replaced, never added to."""
+
+    def show(self, *contents: Any, alt: str = "") -> None:
+        """Replace the contents; figures are closed, so that the notebook does not show them a second time."""
+        self.value = "".join(as_html(content, alt=alt) for content in contents)
+
+
+def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
+    """One figure, table or sentence as HTML."""
+    if isinstance(content, Figure):
+        data, kind = encode(content)
+        source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
+    if isinstance(content, pd.DataFrame):
+        return f'<div style="{_NOTE}">{content.to_html(index=False, border=0)}</div>'
+    return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
+
+
+class Panel(widgets.VBox):
+    """Controls above the result of `draw(**values)`; any change draws it anew.
+
+    Args:
+        draw: plain function; its arguments have the controls' names. It returns a Figure, a DataFrame, a str, or a
+            list of these. A `FracturelibError` is shown as its message.
+        controls: argument name → control, made by the functions of this module.
+        title: stands above the panel, and opens the alternative text of its figures.
+
+    Attributes:
+        controls, values: the controls, and what they are set to now.
+        result: the `ResultArea`.
+    """
+
+    def __init__(self, draw: Callable[..., Any], controls: Mapping[str, widgets.Widget], *, title: str) -> None:
+        self.draw, self.controls, self.title = draw, dict(controls), title
+        self.defaults = {name: control.value for name, control in self.controls.items()}
+        self.result = ResultArea()
+        self._held = False
+        for control in self.controls.values():
+            control.observe(self._changed, names="value")
+        self.reset_button = button("Reset", self.reset, tip="Back to the first settings")
+        heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
+        super().__init__([heading, rows_of([*self.controls.values(), self.reset_button]), self.result])
+        self.update()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self.controls.items()}
+
+    def alternative_text(self) -> str:
+        """The title and the settings in words, for readers who cannot see the figure."""
+        settings = (f"{control.description} {_spoken(control)}" for control in self.controls.values())
+        return f"{self.title}: {', '.join(settings)}"
+
+    def update(self) -> None:
+        """Draw with the present settings."""
+        try:
+            drawn = self.draw(**self.values)
+        except FracturelibError as error:
+            drawn = str(error)
+        self.result.show(*(drawn if isinstance(drawn, list) else [drawn]), alt=self.alternative_text())
+
+    def reset(self) -> None:
+        """Back to the first settings, drawn once."""
+        self._held = True
+        try:
+            for name, value in self.defaults.items():
+                self.controls[name].value = value
+        finally:
+            self._held = False
+        self.update()
+
+    def _changed(self, _: Any) -> None:
+        if not self._held:
+            self.update()
+
+
+def _spoken(control: widgets.Widget) -> str:
+    value = getattr(control, "label", None) or control.value  # a choice has a label beside its value
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,93 @@
+"""Notebook 04's panel: move the decision threshold, and watch what the model's calls are worth."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fracturelib import plots
+from fracturelib.config import CLASS_NAMES
+from fracturelib.evaluation import predictive_values
+from fracturelib.metrics import check_predictions, weighted_metrics
+from fracturelib.plotstyle import STYLE, percent
+from fracturelib.widgets.common import Panel, slider
+
+PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741-744)
+
+
+def confusion_at(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """2 × 2 counts at a threshold; rows are the truth, columns what the model called."""
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    counts = np.zeros((2, 2), dtype=int)
+    np.add.at(counts, (labels, (chances >= threshold).astype(int)), 1)
+    index, columns = (pd.Index(CLASS_NAMES, name=name) for name in ("truth", "called"))
+    return pd.DataFrame(counts, index=index, columns=columns)
+
+
+def rates_at(predictions: pd.DataFrame, threshold: float, *, prevalence: float) -> dict[str, float]:
+    """Sensitivity, specificity and accuracy in the data at hand, and the predictive values at a stated prevalence.
+
+    NaN where nothing is to be divided by, for example the positive predictive value when no file is called fractured.
+    """
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    found = weighted_metrics(labels, chances, threshold=threshold, weights=np.ones((1, len(labels))))
+    sensitivity, specificity = found["sensitivity"].item(), found["specificity"].item()
+    positive = negative = np.nan
+    if not np.isnan([sensitivity, specificity]).any():
+        positive, negative = predictive_values(sensitivity, specificity, prevalence)
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "accuracy": found["accuracy"].item(),
+        "positive predictive value": positive,
+        "negative predictive value": negative,
+    }
+
+
+def natural_frequencies(sensitivity: float, specificity: float, prevalence: float, *, patients: int = PATIENTS) -> str:
+    """The same numbers as a story about so many patients."""
+    if np.isnan([sensitivity, specificity]).any():
+        return "With one class only there is nothing to count."
+    broken = round(prevalence * patients)
+    found, alarms = round(sensitivity * broken), round((1 - specificity) * (patients - broken))
+    right = f" {percent(found, found + alarms)} of the alarms are right." if found + alarms else ""
+    return (
+        f"Of {patients:,} patients {broken:,} have a fracture. The model finds {found:,} of them and misses "
+        f"{broken - found:,}. Of the {patients - broken:,} others it alarms {alarms:,} without need.{right}"
+    )
+
+
+def threshold_figure(predictions: pd.DataFrame, threshold: float) -> Figure:
+    """The probabilities with the threshold in them, the confusion matrix that follows, and the point on the ROC curve."""
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(13.5, 4.4))
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.15, 0.9, 1))
+        plots.probability_histogram(predictions["label"], predictions["probability"], threshold=threshold, ax=left)
+        plots.confusion_matrix(confusion_at(predictions, threshold), ax=middle)
+        plots.roc_curve(predictions["label"], predictions["probability"], threshold=threshold, ax=right)
+    return figure
+
+
+def threshold_view(
+    predictions: pd.DataFrame, *, threshold: float, prevalence: float
+) -> list[Figure | pd.DataFrame | str]:
+    """All that a threshold means for these predictions: a figure, a table and a story."""
+    rates = rates_at(predictions, threshold, prevalence=prevalence)
+    shown = {name: "not estimable" if np.isnan(value) else f"{value:.2f}" for name, value in rates.items()}
+    story = natural_frequencies(rates["sensitivity"], rates["specificity"], prevalence)
+    return [threshold_figure(predictions, threshold), pd.DataFrame([shown]), story]
+
+
+def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: float) -> Panel:
+    """`threshold_view` with two sliders; both start values are rounded to the sliders' steps."""
+    controls = {
+        "threshold": slider("threshold", round(threshold, 2), 0.0, 1.0, 0.01, tip="Called fractured from here on"),
+        "prevalence": slider(
+            "prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
+        ),
+    }
+    return Panel(partial(threshold_view, predictions), controls, title="Move the threshold")

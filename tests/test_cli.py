@@ -1,0 +1,234 @@
+"""The command line: what a person sees, exit codes, and every bad input without a traceback."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fracturelib.cli import main
+from fracturelib.config import TrainConfig
+from fracturelib.errors import DataWarning
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
+
+
+@pytest.fixture(autouse=True)
+def no_override(monkeypatch):
+    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tiny_data, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    assert main(["train", "--data", str(tiny_data), "--runs", str(runs), "--name", "first", *QUICK]) == 0
+    return runs / "first"
+
+
+def train(data, runs, *options):
+    return main(["train", "--data", str(data), "--runs", str(runs), "--name", "r", *QUICK, *options])
+
+
+def test_training_prints_numbers_baselines_and_paths(tiny_data, tmp_path, capsys):
+    assert train(tiny_data, tmp_path) == 0
+    said = capsys.readouterr().out
+    for expected in ("epoch   1", "sensitivity", "specificity", "majority class", "metadata only", "threshold"):
+        assert expected in said
+    assert str(tmp_path / "r" / "report.html") in said and "no medical device" in said
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+def test_train_py_is_the_train_command(tiny_data, tmp_path):
+    command = [sys.executable, "train.py", "--data", str(tiny_data), "--runs", str(tmp_path), "--name", "r", *QUICK]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r" / "model.safetensors").exists()
+
+
+def test_every_setting_is_an_option_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert stopped.value.code == 0
+    for entry in fields(TrainConfig):
+        assert f"--{entry.name.replace('_', '-')}" in said
+        assert f"(default: {entry.default})" in said
+
+
+@pytest.mark.parametrize("command", ["simulate", "train", "evaluate", "predict", "weights"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0 and command in capsys.readouterr().out
+
+
+def test_evaluate_repeats_the_test_numbers_and_writes_the_table(run_folder, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    assert main(["evaluate", str(run_folder), "--csv", str(table)]) == 0
+    assert "Test set" in capsys.readouterr().out
+    written, kept = pd.read_csv(table), pd.read_csv(run_folder / "predictions.csv")
+    pd.testing.assert_frame_equal(written, kept, check_exact=True)
+
+
+def test_evaluate_on_another_folder_is_an_external_test(run_folder, make_tree, capsys):
+    other = make_tree({"test": 6}, seed=4)
+    assert main(["evaluate", str(run_folder), "--data", str(other / "test")]) == 0
+    assert "External test set" in capsys.readouterr().out
+
+
+def test_predict_shows_a_table_and_writes_a_file(run_folder, tiny_data, tmp_path, capsys):
+    table = tmp_path / "p.csv"
+    one = next((tiny_data / "test/fractured").iterdir())
+    assert main(["predict", str(run_folder), str(one), str(tiny_data / "val"), "--csv", str(table)]) == 0
+    assert one.name in capsys.readouterr().out
+    written = pd.read_csv(table)
+    assert written.columns.tolist() == ["path", "probability", "prediction"] and len(written) == 9
+    assert written["probability"].between(0, 1).all()
+
+
+def test_weights_lists_what_is_here(capsys):
+    assert main(["weights"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("auto", "imagenet", "distilled", "none"))
+
+
+def test_a_warning_is_one_plain_line_on_screen(run_folder, tmp_path):
+    (tmp_path / "empty.png").touch()
+    good = run_folder.parent / "good.png"
+    Image.new("L", (40, 40), 90).save(good)
+    command = [sys.executable, "-m", "fracturelib.cli", "predict", str(run_folder), str(good), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 1 and "empty.png" in lines[0] and ".py:" not in done.stderr
+
+
+def test_the_output_can_be_cut_off_by_a_pipe(run_folder, tiny_data):
+    command = f'"{sys.executable}" -m fracturelib.cli predict "{run_folder}" "{tiny_data}" | head -n 1'
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
+# --- bad input: one clear message, exit code 2, nothing half-written -----------------------------
+
+
+def breaks(capsys, code, runs=None):
+    """The message of a command that must have failed in a way that the user can cure."""
+    said = capsys.readouterr().err
+    assert code == 2
+    assert "error: " in said and "Traceback" not in said
+    assert runs is None or not (runs / "r").exists()
+    return said
+
+
+def test_missing_folder(tmp_path, capsys):
+    said = breaks(capsys, train(tmp_path / "absent", tmp_path), tmp_path)
+    assert "absent" in said and "not fractured" in said  # the expected tree is shown
+
+
+def test_empty_folder(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    assert "train" in breaks(capsys, train(tmp_path / "data", tmp_path), tmp_path)
+
+
+def test_one_class_only(make_tree, tmp_path, capsys):
+    root = make_tree()
+    for file in (root / "train/fractured").iterdir():
+        file.unlink()
+    (root / "train/fractured").rmdir()
+    assert "fractured" in breaks(capsys, train(root, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_missing_split_names_the_cure_and_the_cure_works(make_tree, tmp_path, capsys, split):
+    root = make_tree({"train": 12, ("test" if split == "val" else "val"): 5})
+    assert "--make-split" in breaks(capsys, train(root, tmp_path), tmp_path)
+    assert train(root, tmp_path, "--make-split") == 0
+    assert main(["evaluate", str(tmp_path / "r")]) == 0  # the same split is made again from the record
+
+
+def test_unknown_class_folder(make_tree, tmp_path, capsys):
+    root = make_tree()
+    (root / "train/fractured").rename(root / "train/kaputt")
+    said = breaks(capsys, train(root, tmp_path), tmp_path)
+    assert "kaputt" in said and "normal" in said  # the recognised names are listed
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text", "one pixel"])
+def test_unusable_files_are_skipped_with_one_warning_or_stop_when_strict(make_tree, tmp_path, capsys, content):
+    root = make_tree()
+    bad = root / "train/fractured/bad.png"
+    if content == "one pixel":
+        Image.new("L", (1, 1)).save(bad)
+    else:
+        bad.write_bytes(content)
+    with pytest.warns(DataWarning, match=r"bad\.png") as caught:
+        assert train(root, tmp_path) == 0
+    assert sum(issubclass(warning.category, DataWarning) for warning in caught) == 1
+    assert "bad.png" in breaks(capsys, train(root, tmp_path / "strict", "--strict"), tmp_path / "strict")
+
+
+def test_a_truncated_jpeg_is_counted_or_stops_when_strict(make_tree, tmp_path, capsys):
+    root = make_tree(suffix=".jpg")
+    cut = next((root / "train/fractured").iterdir())
+    cut.write_bytes(cut.read_bytes()[:-60])
+    with pytest.warns(DataWarning, match=cut.name):
+        assert train(root, tmp_path) == 0
+    assert cut.name in breaks(capsys, train(root, tmp_path / "strict", "--strict"), tmp_path / "strict")
+
+
+def test_unusable_files_never_crash_a_worker_process(make_tree, tmp_path):
+    root = make_tree()
+    (root / "train/fractured/bad.png").write_bytes(b"x" * 100)
+    with pytest.warns(DataWarning):
+        assert train(root, tmp_path, "--workers", "1") == 0
+
+
+@pytest.mark.filterwarnings("ignore::fracturelib.errors.DataWarning")
+def test_one_content_with_two_labels_is_listed_and_left_out(make_tree, tmp_path):
+    root = make_tree()
+    (root / "train/fractured/again.png").write_bytes((root / "train/not fractured/s0001.png").read_bytes())
+    with pytest.warns(DataWarning, match=r"again\.png.*s0001\.png"):
+        assert train(root, tmp_path) == 0
+    assert main(["evaluate", str(tmp_path / "r")]) == 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_folder_that_is_no_run(tmp_path, tiny_data, capsys, command):
+    arguments = [command, str(tmp_path)] + ([str(tiny_data)] if command == "predict" else [])
+    assert "config.json" in breaks(capsys, main(arguments))
+
+
+def test_predict_on_a_missing_file(run_folder, tmp_path, capsys):
+    assert "absent.png" in breaks(capsys, main(["predict", str(run_folder), str(tmp_path / "absent.png")]))
+
+
+def test_a_csv_in_a_missing_folder(run_folder, tmp_path, capsys):
+    breaks(capsys, main(["evaluate", str(run_folder), "--csv", str(tmp_path / "no" / "x.csv")]))
+
+
+def test_a_setting_out_of_range(tiny_data, tmp_path, capsys):
+    assert "dropout" in breaks(capsys, train(tiny_data, tmp_path, "--dropout", "2"), tmp_path)
+
+
+def test_the_same_name_twice(tiny_data, run_folder, capsys):
+    code = main(["train", "--data", str(tiny_data), "--runs", str(run_folder.parent), "--name", "first", *QUICK])
+    assert "--resume" in breaks(capsys, code)
+
+
+def test_a_name_that_leaves_the_runs_folder(tiny_data, tmp_path, capsys):
+    code = main(["train", "--data", str(tiny_data), "--runs", str(tmp_path / "runs"), "--name", "../x", *QUICK])
+    assert "name" in breaks(capsys, code)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tiny_data, tmp_path, capsys):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    breaks(capsys, train(tiny_data, locked))

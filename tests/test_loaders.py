@@ -1,0 +1,120 @@
+import warnings
+
+import pandas as pd
+import pytest
+import torch
+
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.errors import CatalogError, SplitLeakWarning
+from fracturelib.loaders import RadiographDataset, make_loaders, set_epoch
+from fracturelib.transforms import eval_transform, train_transform
+
+CONFIG = TrainConfig(image_size=32, batch_size=5, weights="none")
+
+
+@pytest.fixture
+def table(tiny_data):
+    return read_catalog(tiny_data)
+
+
+def test_the_data_set_keeps_the_rows_and_their_order(table):
+    dataset = RadiographDataset(table, eval_transform(CONFIG))
+    assert dataset.table["path"].tolist() == table["path"].tolist()
+    for row in (0, 7, len(dataset) - 1):
+        image, label, number = dataset[row]
+        assert image.shape == (3, 32, 32) and image.dtype == torch.float32
+        assert (label.item(), number) == (table["label"].iloc[row], row)
+
+
+def test_its_repr_tells_what_is_inside(table):
+    text = repr(RadiographDataset(table, eval_transform(CONFIG)))
+    assert "32 images from 32 sources" in text and "16 fractured, 16 not fractured" in text
+
+
+def test_a_table_without_a_root_is_an_error(table):
+    bare = pd.DataFrame(table.to_dict("list"))
+    with pytest.raises(CatalogError, match="root="):
+        RadiographDataset(bare, eval_transform(CONFIG))
+
+
+def test_views_are_a_function_of_seed_view_and_row(table):
+    def dataset(seed=0):
+        return RadiographDataset(table, train_transform(CONFIG), seed=seed)
+
+    first, second = dataset(), dataset()
+    first[3]  # another draw before must not matter
+    for view in (0, 1):
+        first.set_view(view)
+        second.set_view(view)
+        assert torch.equal(first[5][0], second[5][0])
+    second.set_view(0)
+    assert not torch.equal(first[5][0], second[5][0])
+    assert not torch.equal(dataset(1)[5][0], second[5][0])
+
+
+def test_loaders_follow_the_splits_and_only_training_is_shuffled(table):
+    loaders = make_loaders(table, CONFIG)
+    for split, loader in zip(("train", "val", "test"), loaders, strict=True):
+        rows = torch.cat([rows for _, _, rows in loader])
+        labels = torch.cat([labels for _, labels, _ in loader])
+        expected = table[table["split"] == split]
+        assert loader.dataset.table["path"].tolist() == expected["path"].tolist()
+        assert sorted(rows.tolist()) == list(range(len(expected)))
+        assert (rows.tolist() == list(range(len(expected)))) == (split != "train")
+        assert labels.sum() == expected["label"].sum()
+
+
+def test_validation_and_test_images_are_not_augmented(table):
+    loaders = make_loaders(table, CONFIG)
+    for loader in (loaders.val, loaders.test):
+        before = torch.cat([images for images, _, _ in loader])
+        set_epoch(loader, 3)
+        assert torch.equal(torch.cat([images for images, _, _ in loader]), before)
+
+
+def test_the_epoch_decides_the_order_and_the_view(table):
+    def epoch(number):
+        loader = make_loaders(table, CONFIG).train
+        set_epoch(loader, number)
+        batches = list(loader)
+        return torch.cat([b[2] for b in batches]), torch.cat([b[0] for b in batches])
+
+    assert torch.equal(epoch(1)[0], epoch(1)[0]) and torch.equal(epoch(1)[1], epoch(1)[1])
+    assert not torch.equal(epoch(1)[0], epoch(2)[0])
+
+
+def test_worker_processes_give_the_same_batches_in_every_epoch(table):
+    def pictures(workers):
+        loader = make_loaders(table, TrainConfig(image_size=32, batch_size=5, workers=workers)).train
+        for epoch in (0, 1):
+            set_epoch(loader, epoch)
+            batches = list(loader)
+        return torch.cat([images for images, _, _ in batches])
+
+    assert torch.equal(pictures(0), pictures(2))
+
+
+def test_a_clean_split_is_silent(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_loaders(table, CONFIG)
+
+
+def test_shared_sources_are_said_with_counts(table):
+    leaky = table.copy()
+    leaky.loc[leaky["split"] == "val", "source_id"] = leaky["source_id"].iloc[0]
+    with pytest.warns(SplitLeakWarning, match=r"1 sources \(9 files\).*train\+val"):
+        make_loaders(leaky, CONFIG)
+
+
+def test_an_empty_split_is_an_error(table):
+    with pytest.raises(CatalogError, match="'val' has no images"):
+        make_loaders(table[table["split"] != "val"], CONFIG)
+
+
+def test_the_wrist_set_leaks_and_the_warning_counts_it(real_data):
+    """Original 4 of the class "not fractured" has copies in training and in validation, as anyone can see."""
+    table = read_catalog(real_data / "wrist_rotated", make_split=True)
+    with pytest.warns(SplitLeakWarning, match="train\\+val"):
+        make_loaders(table, CONFIG)

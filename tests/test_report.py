@@ -1,0 +1,231 @@
+"""The report and the model card: complete, self-contained, readable without pictures, and deaf to hostile names."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_plots import history
+
+from fracturelib.baselines import MAJORITY, METADATA, Scored
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.evaluation import evaluate
+from fracturelib.model_card import escape_markdown, write_model_card
+from fracturelib.report import write_report
+from fracturelib.report_context import report_context
+from fracturelib.report_figures import readable_errors
+
+HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def record(**changes):
+    return {
+        "name": "first",
+        "fracturelib": "0.1",
+        "started": "2026-11-24T16:00:00+00:00",
+        "seconds": 12.3,
+        "config": TrainConfig().to_dict(),
+        "weights": {"name": "imagenet", "detail": "torchvision's resnet18", "sha256": "ab12", "path": None},
+        "data": {"root": "data/simulated", "fingerprint": "cd34"},
+        "versions": {"python": "3.11.9", "torch": "2.14.1"},
+        "machine": {"system": "Linux x86_64", "threads": 2},
+        "best_epoch": 4,
+        "stopped_early": True,
+        "warnings": ["16 images are cut short"],
+        **changes,
+    }
+
+
+def case(root, *, set_name="test", baselines=True, columns=None):
+    """Everything that `write_report` takes except folder and record; the second half of each class is wrong."""
+    table = read_catalog(root)
+    predictions = table.loc[table["split"] == "test", ["path", "label", "source_id"]].reset_index(drop=True)
+    wrong = predictions.groupby("label").cumcount() >= 2
+    predictions["probability"] = np.where(wrong == predictions["label"], 0.2, 0.8) + np.linspace(
+        0, 0.1, len(predictions)
+    )
+    predictions = predictions.assign(**(columns or {}))
+    others = {
+        MAJORITY: Scored(predictions.assign(probability=0.5), 0.5),
+        METADATA: Scored(predictions.assign(probability=np.linspace(0, 1, len(predictions))), 0.5),
+    }
+    evaluation = evaluate(
+        predictions, threshold=0.5, baselines=others if baselines else None, set_name=set_name, resamples=20
+    )
+    return {"table": table, "history": history(), "evaluation": evaluation, "predictions": predictions}
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_data):
+    return case(tiny_data, columns={"region": ["hand", "leg"] * 4})
+
+
+@pytest.fixture(scope="module")
+def written(parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "first"
+    path = write_report(folder, record=record(), **parts)
+    return folder, Page(path.read_text(encoding="utf-8"))
+
+
+def test_the_page_needs_no_other_file_and_runs_no_script(written):
+    folder, page = written
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert all(image["src"].startswith("data:image/") for image in page.all("img"))
+    source = (folder / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import", source)
+    assert str(folder.parent) not in source
+
+
+def test_every_figure_has_alternative_text_and_a_phone_has_room(written):
+    _, page = written
+    assert len(page.all("img")) >= 10 + 4
+    assert all(len(image["alt"]) > 20 for image in page.all("img"))
+    viewport = next(meta for meta in page.all("meta") if meta.get("name") == "viewport")
+    assert "width=device-width" in viewport["content"]
+    assert page.all("html")[0]["lang"] == "en"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "This is no medical device",
+        "16 images are cut short",
+        "only 8 sources",
+        "No original image is in more than one split.",
+        "original images",
+        "chosen on the validation split",
+        "majority class",
+        "metadata only",
+        "torchvision's resnet18",
+        "cd34",
+        "2.14.1",
+        "learning_rate",
+        "4 of 8 files were called wrongly",
+        "then stopped early; the weights of epoch 4 were kept",
+        "region: hand",
+        "small group",
+        "not estimable",
+        "Result on the test set",
+        "24 November 2026",
+    ],
+)
+def test_the_report_states(written, statement):
+    assert statement in written[1].text
+
+
+def test_the_numbers_in_the_report_are_those_of_the_evaluation(written, parts):
+    for value in parts["evaluation"].scores["value"]:
+        assert f"{value:.3f}" in written[1].text
+
+
+def test_figures_are_saved_as_png_files(written):
+    folder, _ = written
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {"roc", "confusion", "loss", "reliability", "scores", "subgroups", "errors"} <= names
+    with Image.open(folder / "figures" / "roc.png") as image:
+        assert image.width > 600
+
+
+def test_random_weights_are_said_loudly(parts, tmp_path):
+    origin = {"name": "none", "detail": "random resnet18", "sha256": "0", "path": None}
+    shared = {name: part for name, part in parts.items() if name != "predictions"}
+    context = report_context(record=record(weights=origin), name="first", **shared)
+    assert "The trunk has random weights" in context["weights_alarm"]
+    card = write_model_card(tmp_path, record=record(weights=origin), **shared).read_text(encoding="utf-8")
+    assert "**The trunk has random weights" in card
+
+
+def test_hostile_names_stay_text(tiny_data, tmp_path):
+    parts = case(tiny_data, columns={"region": [HOSTILE, "leg"] * 4})
+    parts["predictions"]["path"] = [HOSTILE.replace("/", "") + str(i) for i in range(8)]
+    origin = {"name": "none", "detail": HOSTILE, "sha256": HOSTILE, "path": None}
+    hostile = record(name=HOSTILE, warnings=[HOSTILE], weights=origin, data={"root": HOSTILE})
+    page = Page(write_report(tmp_path, record=hostile, **parts).read_text(encoding="utf-8"))
+    assert "The trunk has random weights" in page.text[: page.text.index("Result on")]
+    assert not page.all("script")
+    assert page.text.count("<script>alert(1)") >= 4
+    assert {tag for tag, _ in page.elements} <= {
+        "html", "head", "meta", "title", "style", "body", "main", "header", "section", "h1", "h2", "h3", "p", "strong",
+        "div", "b", "span", "ul", "li", "em", "br", "code", "figure", "figcaption", "img", "table", "caption", "thead",
+        "tbody", "tr", "th", "td", "small", "details", "summary",
+    }  # fmt: skip
+    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+
+
+def test_images_that_are_gone_leave_their_names(make_tree, tmp_path):
+    root = make_tree({"train": 4, "val": 4, "test": 4})
+    parts = case(root)
+    errors = readable_errors(parts["predictions"], threshold=0.5, root=root)
+    (root / errors[0][0].path).unlink()
+    page = Page(write_report(tmp_path, record=record(), **parts).read_text(encoding="utf-8"))
+    assert page.text.count("could not be read any more") == 1
+    assert errors[0][0].path in page.text
+    gone = readable_errors(parts["predictions"], threshold=0.5, root=None)
+    assert [image for _, image in gone] == [None] * 4
+
+
+def test_leaks_are_named(parts):
+    shared = {name: part for name, part in parts.items() if name != "predictions"}
+    shared["table"] = shared["table"].assign(source_id="one")
+    context = report_context(record=record(), name="first", **shared)
+    assert "LEAK: the splits share original images" in context["data"]["caption"]
+
+
+def test_an_external_test_without_baselines_or_record_is_named_so(tiny_data, tmp_path):
+    parts = case(tiny_data, set_name="external test", baselines=False)
+    page = Page(write_report(tmp_path, record={}, **parts).read_text(encoding="utf-8"))
+    assert "Result on the external test set" in page.text
+    assert "not available" in page.text
+    parts.pop("predictions")
+    assert "external test" in write_model_card(tmp_path, record={}, **parts).read_text(encoding="utf-8")
+
+
+def test_the_model_card_states_use_data_and_what_is_missing(tiny_data, tmp_path):
+    parts = case(tiny_data, columns={"region": [HOSTILE, "leg"] * 4})
+    parts.pop("predictions")
+    text = write_model_card(tmp_path / "new", record=record(warnings=[]), **parts).read_text(encoding="utf-8")
+    for statement in (
+        "no medical device",
+        "Not intended",
+        "| training | fractured | 8 | 8 |",
+        "not available",
+        "only 8",
+    ):
+        assert statement in text
+    assert "<script" not in text
+    widths = {line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("| region")}
+    assert widths == {8}
+
+
+def test_markdown_is_escaped():
+    assert escape_markdown("a|b\n<c> *d* [e](f)") == "a\\|b &lt;c&gt; \\*d\\* \\[e\\](f)"
+
+
+def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was(written, parts):
+    folder, _ = written
+    before = parts["predictions"].copy(), parts["table"].copy()
+    first = (folder / "report.html").read_bytes()
+    assert write_report(folder, record=record(), **parts).read_bytes() == first
+    pd.testing.assert_frame_equal(before[0], parts["predictions"])
+    pd.testing.assert_frame_equal(before[1], parts["table"])
