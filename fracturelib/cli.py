@@ -149,7 +149,9 @@ def _train(options: argparse.Namespace) -> int:
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
     name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name")
+        raise ConfigError(
+            f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name"
+        )
     folder = Path(options.runs) / name
     options.when_interrupted = (
         f"\nWhat was learnt so far is kept in {folder}. Go on with the same options and --name {name} --resume."

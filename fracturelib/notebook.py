@@ -22,7 +22,7 @@ from fracturelib.weights import available_weights, requested_weights
 # Images per split of the small set that fast mode works on; None is the default set.
 FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
 DPI = 96  # one point of a font is one point on the page
-JPEG_QUALITY = 88
+JPEG_QUALITY = 82
 
 
 def project_folder(start: str | Path = ".") -> Path:

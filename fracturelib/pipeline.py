@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -25,6 +26,8 @@ from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
+
+NAMED_AT_MOST = 5  # files in one warning
 
 
 def train_run(
@@ -62,6 +65,8 @@ def train_run(
         record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, record)
+        if resume and folder.exists():
+            _check_same_data(folder, record)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", record)
         loaders = _fastest(model, loaders, config)
@@ -152,20 +157,21 @@ def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False
     files = [file for path in paths for file in list_images(path)]
     transform = eval_transform(run.config)
     device = next(run.model.parameters()).device
-    rows, problems, batch = [], [], []
+    rows, skipped, cut, batch = [], [], [], []
     for position, file in enumerate(tqdm(files, desc="predicting", unit="image", delay=2), start=1):
         try:
-            batch.append((file, transform(read_radiograph(file, target_side=run.config.image_size, strict=strict))))
+            radiograph, truncated = _read_as_far_as_possible(file, side=run.config.image_size, strict=strict)
+            batch.append((file, transform(radiograph)))
+            cut += [file] * truncated
         except ImageError as error:
             if strict:
                 raise
-            problems.append((file, error.what))
+            skipped.append((file, error.what))
         if batch and (len(batch) == run.config.batch_size or position == len(files)):
             probabilities = run.model.predict_proba(torch.stack([image for _, image in batch]).to(device))
             rows += [(str(file), value) for (file, _), value in zip(batch, probabilities.tolist(), strict=True)]
             batch = []
-    if problems:
-        _report_skipped(problems, nothing_left=not rows)
+    _report_problems(skipped, cut, nothing_left=not rows)
     table = pd.DataFrame(rows, columns=["path", "probability"])
     table["prediction"] = [CLASS_NAMES[int(value >= run.threshold)] for value in table["probability"]]
     return table
@@ -196,11 +202,29 @@ def recorded_warnings() -> Iterator[list[str]]:
         yield messages
 
 
-def _report_skipped(problems: list[tuple[Path, str]], *, nothing_left: bool) -> None:
-    named = "; ".join(f"{file}: {what}" for file, what in problems[:5])
+def _read_as_far_as_possible(file: Path, *, side: int, strict: bool) -> tuple[np.ndarray, bool]:
+    """The radiograph (H, W), and whether its file ends early."""
+    try:
+        return read_radiograph(file, target_side=side, strict=True), False
+    except ImageError:
+        if strict:
+            raise
+        return read_radiograph(file, target_side=side), True
+
+
+def _report_problems(skipped: list[tuple[Path, str]], cut: list[Path], *, nothing_left: bool) -> None:
+    """One sentence for all files that could not be read, and for those that end early; up to five are named."""
+    named = "; ".join(f"{file} ({what})" for file, what in skipped[:NAMED_AT_MOST])
     if nothing_left:
         raise ImageError("none of the files can be read", file=named, cure="give JPEG, PNG, TIFF, BMP or WebP files")
-    warnings.warn(f"{len(problems)} files were skipped: {named}", DataWarning, stacklevel=3)
+    sentences = []
+    if skipped:
+        sentences.append(f"not usable as radiographs: {len(skipped)} of the files, skipped: {named}")
+    if cut:
+        files = ", ".join(map(str, cut[:NAMED_AT_MOST]))
+        sentences.append(f"truncated: {len(cut)} of the files, decoded as far as possible: {files}")
+    if sentences:
+        warnings.warn("; ".join(sentences), DataWarning, stacklevel=3)
 
 
 def _check_target(folder: Path, resume: bool) -> None:
@@ -217,6 +241,17 @@ def _check_target(folder: Path, resume: bool) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise RunError("the run's folder is a file", file=folder, cure="choose another --name")
+
+
+def _check_same_data(folder: Path, record: dict[str, Any]) -> None:
+    """An interrupted run goes on only with the images that it began with; the checkpoint checks the settings."""
+    if read_record(folder)["data"]["fingerprint"] != record["data"]["fingerprint"]:
+        raise RunError(
+            "the data changed since this run was interrupted",
+            file=folder,
+            cause="files were added, removed or replaced",
+            cure="train again under another --name",
+        )
 
 
 def _finished_run(folder: Path, record: dict[str, Any]) -> Run:

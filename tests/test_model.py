@@ -68,7 +68,11 @@ def test_only_the_head_takes_gradients(images):
 
 @pytest.mark.parametrize(
     ("stage", "trained", "frozen"),
-    [("layer4", ["layer4"], ["layer3", "conv1"]), ("layer3", ["layer3", "layer4"], ["layer2"]), ("conv1", ["conv1"], [])],
+    [
+        ("layer4", ["layer4"], ["layer3", "conv1"]),
+        ("layer3", ["layer3", "layer4"], ["layer2"]),
+        ("conv1", ["conv1"], []),
+    ],
 )
 def test_unfreeze_trains_from_the_stage_to_the_end(stage, trained, frozen, images):
     model = build_model(CONFIG).unfreeze(stage).train()

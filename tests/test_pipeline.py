@@ -38,7 +38,14 @@ def copied(run, tmp_path):
 
 def test_the_folder_holds_everything_that_was_promised(run):
     names = {file.name for file in run.folder.iterdir()}
-    assert names >= {"config.json", "history.csv", "model.safetensors", "metrics.json", "predictions.csv", "report.html"}
+    assert names >= {
+        "config.json",
+        "history.csv",
+        "model.safetensors",
+        "metrics.json",
+        "predictions.csv",
+        "report.html",
+    }
     assert any(run.folder.rglob("*.png"))
     assert not any(name.endswith(".part") for name in names)
 
@@ -147,13 +154,10 @@ def test_another_trunk_than_the_recorded_one_is_an_error(copied):
 
 
 def test_an_external_test_uses_the_runs_own_threshold_and_says_external(run, make_tree):
-    other = make_tree({"test": 6}, seed=9)
-    for folder in (other, other / "test"):  # the whole layout is not needed: two class folders are one test split
-        if folder == other:
-            continue
-        evaluation, predictions = evaluate_run(run, data=folder)
-        assert evaluation.set_name == "external test" and evaluation.threshold == run.threshold
-        assert len(predictions) == 12
+    folder = make_tree({"test": 6}, seed=9) / "test"  # two class folders are one test split
+    evaluation, predictions = evaluate_run(run, data=folder)
+    assert evaluation.set_name == "external test" and evaluation.threshold == run.threshold
+    assert len(predictions) == 12
 
 
 def test_changed_data_are_noticed(make_tree, tmp_path):
@@ -166,13 +170,38 @@ def test_changed_data_are_noticed(make_tree, tmp_path):
 
 def test_predict_gives_a_row_per_readable_file(run, tiny_data, tmp_path):
     (tmp_path / "empty.png").touch()
-    with pytest.warns(DataWarning, match=r"1 file.*empty\.png"):
+    with pytest.warns(DataWarning, match=r"1 of the files.*empty\.png"):
         table = predict_files(run, [tiny_data / "test", tmp_path / "empty.png"])
     assert len(table) == 8 and set(table["prediction"]) <= {"fractured", "not fractured"}
     expected = pd.read_csv(run.folder / "predictions.csv").set_index("path")["probability"]
     for row in table.itertuples():
         name = "/".join(row.path.split("/")[-3:])
         assert row.probability == pytest.approx(expected[name], abs=1e-6)
+
+
+def test_predict_counts_truncated_files(run, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-80])
+    with pytest.warns(DataWarning, match=r"truncated: 1 .*cut\.jpg"):
+        assert len(predict_files(run, [cut])) == 1
+    with pytest.raises(ImageError, match=r"cut\.jpg"):
+        predict_files(run, [cut], strict=True)
+
+
+def test_an_interrupted_run_does_not_go_on_with_other_data(make_tree, tmp_path):
+    root, settings = make_tree(), {**SETTINGS, "views": 0}
+
+    def interrupt(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(TrainConfig(data=str(root), **settings), folder=tmp_path / "run", on_epoch=interrupt)
+    with pytest.raises(RunError, match="not finished"):
+        load_run(tmp_path / "run")
+    Image.fromarray(np.full((64, 48), 9, np.uint8)).save(root / "train/fractured/new.png")
+    with pytest.raises(RunError, match="data changed"):
+        train_run(TrainConfig(data=str(root), **settings), folder=tmp_path / "run", resume=True)
 
 
 def test_predict_with_nothing_readable_is_an_error(run, tmp_path):

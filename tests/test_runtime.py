@@ -9,7 +9,8 @@ from fracturelib.runtime import choose_device, derive_seed, library_versions, se
 
 
 def test_streams_of_seeds_do_not_meet():
-    seeds = {derive_seed(seed, name, epoch) for seed in range(20) for name in ("order", "augment") for epoch in range(20)}
+    names = ("order", "augment")
+    seeds = {derive_seed(seed, name, epoch) for seed in range(20) for name in names for epoch in range(20)}
     assert len(seeds) == 20 * 2 * 20
     assert all(0 <= seed < 2**63 for seed in seeds)
 

@@ -17,8 +17,9 @@ LAYERS = [
     "runtime",
     "images",
     "naming",
-    "splits",
+    "layout",
     "metadata",
+    "splits",
     "catalog",
     "simulation",
     "transforms",
@@ -34,10 +35,16 @@ LAYERS = [
     "comparison",
     "evaluation",
     "plotstyle",
+    "galleries",
+    "forests",
     "plots",
+    "report_context",
+    "report_figures",
+    "model_card",
     "report",
     "runs",
     "pipeline",
+    "notebook",
     "widgets",
     "cli",
 ]
@@ -101,6 +108,8 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 def test_requirements_pin_every_package_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = [re.split(r"[><=]", name)[0] for name in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
+    names = [
+        re.split(r"[><=]", name)[0] for name in [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    ]
     pins = re.findall(r"^([a-z0-9-]+)==[\d.]+$", (ROOT / "requirements.txt").read_text(), re.M)
     assert sorted(pins) == sorted(names)

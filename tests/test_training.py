@@ -117,7 +117,8 @@ def test_one_class_in_validation_gives_no_auc_but_trains(features):
 def test_early_stopping_by_hand():
     stopping = EarlyStopping(patience=2, min_delta=0.1)
     losses = [1.0, 0.95, 0.8, 0.79, 0.75]
-    assert [stopping.update(epoch, loss) for epoch, loss in enumerate(losses, start=1)] == [True, False, True, False, False]
+    improved = [stopping.update(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
+    assert improved == [True, False, True, False, False]
     assert stopping.should_stop and stopping.best_epoch == 3 and stopping.best_loss == 0.8
 
 

@@ -35,7 +35,7 @@ def state():
 def test_none_is_random_and_seeded():
     first, origin = load_trunk("resnet18", "none", seed=1)
     second, again = load_trunk("resnet18", "none", seed=1)
-    other, different = load_trunk("resnet18", "none", seed=2)
+    _, different = load_trunk("resnet18", "none", seed=2)
     assert origin.name == "none" and "random" in origin.detail and origin.path is None
     assert origin.sha256 == again.sha256 != different.sha256
     assert torch.equal(first.conv1.weight, second.conv1.weight)
@@ -116,7 +116,7 @@ def test_not_finite_weights_are_refused(tmp_path, state):
     state["conv1.weight"][0] = float("nan")
     path = tmp_path / "nan.safetensors"
     save_file(state, path)
-    with pytest.raises(WeightsError, match="not finite: conv1.weight"):
+    with pytest.raises(WeightsError, match=r"not finite: conv1\.weight"):
         load_trunk("resnet18", str(path))
 
 
@@ -203,7 +203,7 @@ def test_a_download_is_announced_checked_and_named_last(server, tmp_path, capsys
 
 def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
     server.cut, path = True, tmp_path / "file.bin"
-    with pytest.raises(DownloadError, match="broke|Incomplete"):
+    with pytest.raises(DownloadError, match=r"broke|Incomplete"):
         fetch(address(server), path, sha256_prefix=DIGEST[:8])
     assert not path.exists()
     fetch(address(server), path, sha256_prefix=DIGEST[:8])

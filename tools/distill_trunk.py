@@ -153,24 +153,27 @@ def _train(settings: argparse.Namespace) -> None:
     distiller.prepare()
     stopped = _stop_on_signal()
     saved = started = time.monotonic()
+    recent: list[dict[str, float]] = []
     while distiller.images < settings.images and not stopped:
         side = side_at(distiller.images, settings.stages)
-        parts = distiller.train_step(side)
+        recent.append(distiller.train_step(side))
         now = time.monotonic()
         if distiller.step % LOG_EVERY == 0:
-            row = {"step": distiller.step, "images": distiller.images, "side": side}
-            row |= {
-                "learning_rate": learning_rate(distiller.images, settings),
-                "seconds": round(now - started),
-            }
-            append_row(
-                settings.state / "loss.csv", row | {name: round(value, 5) for name, value in parts.items()}
-            )
+            _log(distiller, side, now - started, recent)
+            recent = []
         if now - saved > 60 * settings.checkpoint_minutes:
             distiller.save()
             saved = now
     distiller.save()
     print(f"stopped at {distiller.images:,} images; checkpoint in {settings.state}")
+
+
+def _log(distiller: Distiller, side: int, seconds: float, recent: list[dict[str, float]]) -> None:
+    """Add the mean of the recent steps' losses to `loss.csv`."""
+    row = {"step": distiller.step, "images": distiller.images, "side": side}
+    row |= {"learning_rate": learning_rate(distiller.images, distiller.settings), "seconds": round(seconds)}
+    row |= {name: round(sum(parts[name] for parts in recent) / len(recent), 5) for name in recent[0]}
+    append_row(distiller.settings.state / "loss.csv", row)
 
 
 def _stop_on_signal() -> list[int]:

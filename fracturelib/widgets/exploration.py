@@ -47,7 +47,7 @@ def gallery(rows: pd.DataFrame, *, boxes: bool = False) -> Figure:
         f"{row.source_id}\n{CLASS_NAMES[row.label]}\n{SPLIT_NAMES[row.split]}" for row in rows.itertuples(index=False)
     ]
     lines = max(1, -(-len(images) // COLUMNS))
-    figure = plt.figure(figsize=(2.3 * COLUMNS, 3.4 * lines), layout="constrained")
+    figure = plt.figure(figsize=(2.1 * COLUMNS, 3.2 * lines), layout="constrained")
     axes = image_grid(
         images, titles, columns=COLUMNS, colours=[CLASS_COLOURS[label] for label in rows["label"]], figure=figure
     )
