@@ -97,7 +97,7 @@ def _load(name: str, root: Path, *, crossed: bool, most: int | None) -> DataSet:
         warnings.simplefilter(
             "ignore", FracturelibWarning
         )  # truncated files and leaks are known; folds keep sources whole
-        table = read_catalog(root)
+        table = read_catalog(root, make_split=crossed)  # a crossed set needs no split of its own
     table["group"] = [_wrist_group(path) for path in table["path"]] if name == "wrist" else table["source_id"]
     if most is not None:
         root_kept = table.attrs["root"]

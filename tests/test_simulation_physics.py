@@ -35,7 +35,7 @@ def film(theta: float = 0.0, roll: float = 0.0, pixel: float = 0.4) -> Film:
 
 
 @given(theta=angles, roll=angles, lean=st.floats(-1.5, 1.5), radii=st.tuples(*[st.floats(6, 30)] * 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_ellipsoid_has_its_volume_from_every_side(theta, roll, lean, radii):
     solid = Ellipsoid(np.array([2.0, -3.0, 4.0]), np.array(radii), wall=1.0, lean=lean)
     chords = project_ellipsoid(solid, film(theta, roll))
@@ -44,7 +44,7 @@ def test_ellipsoid_has_its_volume_from_every_side(theta, roll, lean, radii):
 
 
 @given(theta=angles, lean=st.tuples(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_tube_has_its_volume_from_every_side(theta, lean):
     chords = project_tube(make_tube(lean), film(theta))
     assert chords.outer.sum() * 0.4**2 == pytest.approx(np.pi * 9 * 6 * 60, rel=0.03)
@@ -52,7 +52,7 @@ def test_tube_has_its_volume_from_every_side(theta, lean):
 
 
 @given(theta=angles, slope=st.floats(0.0, 15.0), phase=angles)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_two_sides_of_a_cut_make_up_the_whole(theta, slope, phase):
     tube = make_tube()
     crack = Crack(28.0, (slope * np.cos(ANGLES - phase)).astype(np.float32), np.ones(len(ANGLES), np.float32))
@@ -126,20 +126,20 @@ def test_both_views_show_one_anatomy(region):
 @pytest.mark.parametrize("kind", FRACTURE_TYPES)
 def test_the_box_lies_on_bone_and_holds_the_change(kind, view):
     age = "child" if kind in ("greenstick", "buckle") else "adult"
-    for seed in range(2):
-        given_patient = {"view": view, "age_group": age, "image_side": 80, "hardware": False, "cast": False}
-        broken = simulate_one(seed, fracture_type=kind, **given_patient)
-        whole = simulate_one(seed, **given_patient)
-        x, y, w, h = broken.bbox
-        inside = np.s_[y : y + h, x : x + w]
-        assert broken.path_lengths["cortex"][inside].max() > 0.5
-        change = np.abs(broken.line_integral - whole.line_integral)
-        assert change[inside].max() > 0
-        if kind == "hairline":  # nothing moves, so all that changes is in the box
-            change[inside] = 0
-            assert change.max() == 0
-        assert broken.conspicuity > 0
-        assert whole.bbox is None and whole.conspicuity == 0
+    seed = FRACTURE_TYPES.index(kind)
+    given_patient = {"view": view, "age_group": age, "image_side": 80, "hardware": False, "cast": False}
+    broken = simulate_one(seed, fracture_type=kind, **given_patient)
+    whole = simulate_one(seed, **given_patient)
+    x, y, w, h = broken.bbox
+    inside = np.s_[y : y + h, x : x + w]
+    assert broken.path_lengths["cortex"][inside].max() > 0.5
+    change = np.abs(broken.line_integral - whole.line_integral)
+    assert change[inside].max() > 0.01
+    assert broken.conspicuity > 0
+    assert whole.bbox is None and whole.conspicuity == 0
+    if kind == "hairline":  # nothing moves, so all that changes is in the box
+        change[inside] = 0
+        assert change.max() < 1e-4
 
 
 def test_a_fracture_changes_nothing_far_from_it():

@@ -21,9 +21,9 @@ ANGLES = np.linspace(0, 2 * np.pi, RIM_SAMPLES, endpoint=False)
 
 # How often each type is drawn. Greenstick and buckle fractures are those of soft, growing bone.
 TYPE_WEIGHTS = {
-    "child": (0.18, 0.14, 0.12, 0.06, 0.22, 0.18, 0.10),
-    "adult": (0.27, 0.24, 0.19, 0.17, 0.0, 0.0, 0.13),
-    "older": (0.25, 0.25, 0.19, 0.19, 0.0, 0.0, 0.12),
+    "child": (0.21, 0.16, 0.12, 0.07, 0.22, 0.13, 0.09),
+    "adult": (0.28, 0.25, 0.19, 0.18, 0.0, 0.0, 0.10),
+    "older": (0.26, 0.26, 0.19, 0.19, 0.0, 0.0, 0.10),
 }
 
 # Bones that break, with the share of the length between which they do, and how often.
@@ -160,8 +160,8 @@ def _whole(solids: Sequence[Tube | Ellipsoid]) -> tuple:
 
 
 def _draw_displacement(rng: np.random.Generator, kind: str, width: float) -> float:
-    """Sideways step in mm: a third of the complete fractures hardly moved, some moved by a whole bone's width."""
-    slight, small, large = rng.random() < 0.3, rng.uniform(0.0, 0.12), np.clip(rng.gamma(2.0, 0.2), 0.08, 1.2)
+    """Sideways step in mm: a sixth of the complete fractures hardly moved, some moved by a whole bone's width."""
+    slight, small, large = rng.random() < 0.15, rng.uniform(0.0, 0.12), np.clip(rng.gamma(2.0, 0.3), 0.12, 1.3)
     if kind not in COMPLETE:
         return 0.0
     return float((small if slight else large) * width)
@@ -173,8 +173,8 @@ def _draw_motion(rng: np.random.Generator, kind: str, pivot: np.ndarray, width: 
     All numbers are drawn before they are used, so that another type or step leaves the rest of the patient alone.
     """
     direction, lean, slide = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.6), rng.random()
-    bend, buckle, green, more = rng.uniform((0, 0, 6, 0), (4, 9, 26, 1))
-    gap, overlap = rng.uniform(0.4, 1.8) + 0.05 * step, rng.uniform(0.2, 0.8) * width
+    bend, buckle, green, more = rng.uniform((0, 3, 8, 0), (5, 14, 28, 1))
+    gap, overlap = rng.uniform(0.6, 2.2) + 0.05 * step, rng.uniform(0.2, 0.8) * width
     degrees = {"hairline": 0.0, "buckle": buckle, "greenstick": green}.get(
         kind, bend + min(step / width, 1) * 22 * more
     )
@@ -205,18 +205,22 @@ def _draw_crack(rng: np.random.Generator, kind: str, t: float, half: np.ndarray,
     if kind == "spiral":
         height = _helix(phase, rng.uniform(1.6, 3.2) * width)
     height = height + _jags(rng, rng.uniform(0.02, 0.075) * width)
-    opening = np.ones(RIM_SAMPLES)
-    depth = core = 1.0
-    if kind == "greenstick":
-        opening = rng.uniform(0.05, 0.14) * width * np.clip(np.cos(ANGLES - phase) + 0.25, 0, None)
-        depth, core = 1.0, 0.6
-    elif kind == "hairline":
-        reach = rng.uniform(-0.3, 1.0)
-        opening = rng.uniform(0.45, 1.3) * np.clip((np.cos(ANGLES - phase + 0.7) + reach) * 3, 0, 1)
-        depth, core = rng.uniform(0.7, 1.0), rng.uniform(0.3, 0.7)
-    elif kind == "buckle":
-        opening = np.clip(np.cos(ANGLES - phase) + 0.4, 0, None)
+    opening, depth, core = _draw_opening(rng, kind, width, phase)
     return Crack(float(t), height.astype(np.float32), opening.astype(np.float32), depth, core)
+
+
+def _draw_opening(rng: np.random.Generator, kind: str, width: float, phase: float) -> tuple[np.ndarray, float, float]:
+    """Where around the rim a crack gapes and how far, in mm; which shares of wall and filling it takes."""
+    facing = np.cos(ANGLES - phase)
+    if kind == "greenstick":
+        return rng.uniform(0.05, 0.14) * width * np.clip(facing + 0.25, 0, None), 1.0, 0.6
+    if kind == "hairline":
+        reach, gape = rng.uniform((-0.3, 0.6), (1.0, 1.5))
+        opening = gape * np.clip((np.cos(ANGLES - phase + 0.7) + reach) * 3, 0, 1)
+        return opening, float(rng.uniform(0.7, 1.0)), float(rng.uniform(0.3, 0.7))
+    if kind == "buckle":
+        return np.clip(facing + 0.4, 0, None), 1.0, 1.0
+    return np.ones(RIM_SAMPLES), 1.0, 1.0
 
 
 def _helix(phase: float, pitch: float) -> np.ndarray:
@@ -260,7 +264,9 @@ def _draw_chips(rng: np.random.Generator, tube: Tube, t: float, width: float) ->
 def _draw_callus(rng: np.random.Generator, tube: Tube, t: float, width: float) -> Ellipsoid:
     """Healing bone: a poorly mineralised cuff around the fracture."""
     radii = width / 2 * np.array([rng.uniform(1.3, 1.9), rng.uniform(1.3, 1.9), rng.uniform(1.6, 3.0)])
-    return Ellipsoid(tube.point(t), radii, 0.05, rng.uniform(0.08, 0.22), texture=int(rng.integers(1 << 30)), grain=0.5)
+    return Ellipsoid(
+        tube.point(t), radii, 0.05, rng.uniform(0.08, 0.22), texture=int(rng.integers(1 << 30)), grain=0.15
+    )
 
 
 def _deform(tube: Tube, fracture: Fracture) -> Tube:
@@ -276,7 +282,7 @@ def _deform(tube: Tube, fracture: Fracture) -> Tube:
     width = 2 * float(np.mean(tube.at(crack.base)[2:4]))
     bump = np.exp(-(away**2) / (2 * (0.14 * width) ** 2))
     side = ANGLES[int(np.argmax(crack.opening))]
-    strength = 0.11 * width
+    strength = 0.14 * width
     stations[:, 2] += strength * bump * (0.45 + 0.55 * abs(np.cos(side)))
     stations[:, 3] += strength * bump * (0.45 + 0.55 * abs(np.sin(side)))
     stations[:, 0] += 0.6 * strength * np.cos(side) * bump

@@ -12,7 +12,7 @@ from fracturelib.simulation.fractures import COMPLETE, REGIONS, Fracture, Site, 
 from fracturelib.simulation.skeleton import make_limb
 
 VIEWS = ("frontal", "lateral")
-REGION_SHARES = (0.27, 0.2, 0.14, 0.14, 0.25)  # in the order of REGIONS
+REGION_SHARES = (0.29, 0.13, 0.15, 0.15, 0.28)  # in the order of REGIONS
 AGE_SHARES = (0.3, 0.5, 0.2)  # in the order of AGE_GROUPS
 # The other bone of a pair often breaks too when the first one moved far.
 FELLOWS = {"radius": "ulna", "ulna": "radius", "tibia": "fibula", "fibula": "tibia"}

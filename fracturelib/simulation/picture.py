@@ -15,13 +15,10 @@ from fracturelib.simulation.patient import VIEWS, Patient, draw_patient, draw_se
 from fracturelib.simulation.solids import Film
 
 # Height of the film in mm on an adult.
-FIELD = {
-    "forearm": (120, 230),
-    "hand": (110, 190),
-    "upper arm": (140, 260),
-    "thigh": (170, 300),
-    "lower leg": (150, 280),
-}
+FIELD = {"forearm": (95, 175), "hand": (75, 125), "upper arm": (115, 205), "thigh": (145, 245), "lower leg": (120, 220)}
+# Beam directions in degrees. A hand's second view is taken obliquely, as is usual, so that the bones lie side by side.
+DIRECTIONS = {"frontal": 0.0, "lateral": 90.0}
+OBLIQUE_HAND = 50.0
 
 
 @dataclass(frozen=True)
@@ -71,28 +68,28 @@ def take_radiograph(
     whole = project_body(patient.limb, film)
     paths = project_body(patient.limb, film, patient.fractures) if patient.fractures else whole
     extras = _foreign_paths(film_rng, patient, film, whole)
-    whole, paths = ({**split_tissues(body, extras)} for body in (whole, paths))
-    metal = extras["metal"] > 0.05
-
+    whole, paths = (split_tissues(body, extras) for body in (whole, paths))
     integral, integral_whole = physics.line_integral(paths), physics.line_integral(whole)
-    expected = physics.expected_counts(integral, exposure, film.pixel)
-    clean_whole = expected if not patient.fractures else physics.expected_counts(integral_whole, exposure, film.pixel)
-    signal_whole = physics.log_signal(clean_whole, exposure, film.pixel)
-    window = physics.choose_window(
-        physics.enhance(signal_whole, exposure, film.pixel), (integral_whole > 0.25) & ~metal, exposure
-    )
-    noise = generator(patient.entropy, "noise", VIEWS.index(view))
-    counts = physics.detect(expected, noise)
-    signal = physics.enhance(physics.log_signal(counts, exposure, film.pixel), exposure, film.pixel)
-    grey = confounders.collimate(film_rng, physics.to_grey(signal, window, exposure.gamma))
-    bbox, seen = None, 0.0
+    expected = expected_whole = physics.expected_counts(integral, exposure, film.pixel)
     if patient.fractures:
-        bbox = _bounding_box(patient, film)
-        seen = conspicuity(expected, clean_whole, bbox)
+        expected_whole = physics.expected_counts(integral_whole, exposure, film.pixel)
+    # The window comes from the unbroken body, so that no fracture shifts the grey level of the rest.
+    body = (integral_whole > 0.25) & (extras["metal"] < 0.05)
+    window = physics.choose_window(_processed(expected_whole, exposure, film.pixel), body, exposure)
+    counts = physics.detect(expected, generator(patient.entropy, "noise", VIEWS.index(view)))
+    signal = _processed(counts, exposure, film.pixel)
+    grey = confounders.collimate(film_rng, physics.to_grey(signal, window, exposure.gamma))
+    bbox = _bounding_box(patient, film) if patient.fractures else None
+    seen = conspicuity(expected, expected_whole, bbox) if bbox else 0.0
     picture = np.round(grey * 255).astype(np.uint8)
     return SimulatedRadiograph(
         paths, integral, np.exp(-integral), expected, counts, signal, picture, bbox, seen, film.pixel, patient, view
     )
+
+
+def _processed(counts: np.ndarray, exposure: physics.Exposure, pixel: float) -> np.ndarray:
+    """Counts → logarithm → enhancement."""
+    return physics.enhance(physics.log_signal(counts, exposure, pixel), exposure, pixel)
 
 
 def simulate_one(
@@ -161,7 +158,8 @@ def conspicuity(expected: np.ndarray, expected_whole: np.ndarray, bbox: tuple[in
 def _draw_film(rng: np.random.Generator, patient: Patient, view: str, image_side: int) -> Film:
     """Angle, rotation, field and shape of the film; the site is on it, anywhere but at the very edge."""
     size = patient.limb.build.size
-    theta = (0.0 if view == "frontal" else np.pi / 2) + rng.normal(0, np.deg2rad(9))
+    oblique = view == "lateral" and patient.setting.region == "hand"
+    theta = np.deg2rad((OBLIQUE_HAND if oblique else DIRECTIONS[view]) + rng.normal(0, 9))
     which = VIEWS.index(view)
     long_pixels = round(image_side * patient.setting.long_side[which])
     shape = (image_side, long_pixels) if patient.setting.landscape[which] else (long_pixels, image_side)

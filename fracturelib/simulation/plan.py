@@ -12,7 +12,7 @@ from fracturelib.errors import FracturelibError
 from fracturelib.simulation.patient import VIEWS
 
 GENERATOR = "fracturelib.simulation"
-VERSION = 2  # raise it whenever the same parameters give other bytes
+VERSION = 4  # raise it whenever the same parameters give other bytes
 DEFAULT_COUNTS = {"train": 1200, "val": 240, "test": 480}
 BLOCK = 5  # patients of one setting (region, age group, metal, plaster), so that none of it tells the label
 FRACTURED_IN_BLOCK = 2

@@ -109,7 +109,7 @@ def _wrist(make: Sculptor) -> list[Bone]:
     bones = []
     for name, x, z, rx, rz in rows:
         y = 8.0 if name == "pisiform" else make.rng.uniform(-2.5, 2.5)
-        main, *rest = make.lump((x, y, z), (rx, 7, rz), wall=0.55, filling=0.3)
+        main, *rest = make.lump((x, y, z), (rx, 7, rz), wall=0.4, filling=0.3)
         bones.append(Bone(name, main, tuple(rest)))
     return bones
 

@@ -32,6 +32,7 @@ COLUMNS = (
     "file", "patient_id", "source_id", "view", "region", "age_group", "fracture_type", "displacement_mm", "conspicuity",
     "bbox_x", "bbox_y", "bbox_w", "bbox_h", "hardware", "cast", "device",
 )  # fmt: skip
+BOX_COLUMNS = tuple(name for name in COLUMNS if name.startswith("bbox"))
 JPEG_QUALITY = 92
 SERIAL_BELOW = 12  # patients: fewer are made faster than processes start
 
@@ -70,7 +71,7 @@ def simulate(
     _refuse_foreign(root)
     with folder_lock(root):
         _build(root, plan, progress=progress, workers=workers)
-    table = pd.read_csv(root / METADATA)
+    table = pd.read_csv(root / METADATA, dtype=dict.fromkeys(BOX_COLUMNS, "Int64"))
     table.attrs["root"] = str(root)
     return table
 
@@ -142,8 +143,7 @@ def _finish(partial: Path, plan: Plan) -> None:
     if plan.leaky:
         rank = table["file"].str.split("/").str[0].map(SPLITS.index)
         table = table.assign(rank=rank).sort_values(["rank", "file"]).drop(columns="rank")
-    integers = [name for name in COLUMNS if name.startswith("bbox")]
-    table[integers] = table[integers].astype("Int64")
+    table = table.astype(dict.fromkeys(BOX_COLUMNS, "Int64"))
     table.to_csv(partial / METADATA, index=False, lineterminator="\n")
     (partial / ROWS).unlink()
 

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from fracturelib.errors import FracturelibError
 from fracturelib.notebook import encode
 
-LABEL_WIDTH = "150px"
-CONTROL_WIDTH = "430px"
+LABEL_WIDTH = "140px"
+CONTROL_WIDTH = "390px"
 _NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
 
 
@@ -123,6 +123,9 @@ class Panel(widgets.VBox):
         heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
         super().__init__([heading, rows_of([*self.controls.values(), self.reset_button]), self.result])
         self.update()
+
+    def __repr__(self) -> str:
+        return f"Panel “{self.title}”: run the notebook to use it."  # what is shown where no widget can be
 
     @property
     def values(self) -> dict[str, Any]:

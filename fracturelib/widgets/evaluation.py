@@ -13,7 +13,7 @@ from fracturelib import plots
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import predictive_values
 from fracturelib.metrics import check_predictions, weighted_metrics
-from fracturelib.plotstyle import STYLE, percent
+from fracturelib.plotstyle import STYLE, legend_above, percent
 from fracturelib.widgets.common import Panel, slider
 
 PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741-744)
@@ -62,13 +62,17 @@ def natural_frequencies(sensitivity: float, specificity: float, prevalence: floa
 
 
 def threshold_figure(predictions: pd.DataFrame, threshold: float) -> Figure:
-    """The probabilities with the threshold in them, the confusion matrix that follows, and the point on the ROC curve."""
+    """The probabilities with the threshold in them, the confusion matrix that follows, the point on the ROC curve."""
     with plt.rc_context(STYLE):
-        figure = Figure(figsize=(13.5, 4.4))
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.15, 0.9, 1))
+        figure = Figure(figsize=(12, 4.6))
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
         plots.probability_histogram(predictions["label"], predictions["probability"], threshold=threshold, ax=left)
         plots.confusion_matrix(confusion_at(predictions, threshold), ax=middle)
         plots.roc_curve(predictions["label"], predictions["probability"], threshold=threshold, ax=right)
+        legend_above(left, columns=1)  # a wider one would squeeze the axes
+        if right.get_legend() is not None:  # it could hide the curve, and the table has its numbers
+            right.get_legend().remove()
+            right.set_title("ROC curve, with the threshold's point")
     return figure
 
 

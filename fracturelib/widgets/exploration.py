@@ -84,7 +84,7 @@ def browse_panel(table: pd.DataFrame) -> Panel:
     controls = {
         "split": choice("Split", splits, ANY),
         "kind": choice("Class", [ANY, *CLASS_NAMES], ANY),
-        "page": whole_number("Page", 1, 1, 30),
+        "page": whole_number("Page", 1, 1, max(1, -(-len(table) // (COLUMNS * ROWS)))),
     }
     if "region" in table:
         controls["region"] = choice("Region", [ANY, *sorted(table["region"].dropna().unique())], ANY)

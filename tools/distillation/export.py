@@ -16,7 +16,7 @@ from tools.distillation.pictures import GENTLE, PHOTOGRAPHS, Source, load_source
 from tools.distillation.state import CHECKPOINT, read_tensors, write_tensors
 
 SIDE = 224  # what the trunk sees in use, px
-BATCHES, BATCH = 20, 48  # crops that measure the batch-norm statistics
+BATCHES, BATCH = 16, 32  # crops that measure the batch-norm statistics
 
 
 def averaged_trunk(state: Path) -> tuple[nn.Module, dict]:

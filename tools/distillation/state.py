@@ -94,6 +94,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
         unfinished,
         header,
     )
+    unfinished.chmod(0o644)  # the library writes it for its owner alone
     unfinished.replace(path)
 
 
