@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
+from fracturelib.evaluation.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.features import FeatureDataset
 from fracturelib.images import read_radiograph
 from fracturelib.loaders import RadiographDataset, make_loader
-from fracturelib.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.model import FractureClassifier, make_head
 from fracturelib.runtime import describe_machine, seeded
 from fracturelib.simulation import ensure_simulated

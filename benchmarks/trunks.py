@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
+from fracturelib.evaluation.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import RadiographDataset, make_loader
-from fracturelib.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.model import FractureClassifier, make_head
 from fracturelib.runtime import describe_machine, seeded
 from fracturelib.training import fit
@@ -105,20 +105,14 @@ def _load(name: str, root: Path, *, crossed: bool, most: int | None) -> DataSet:
         table.attrs["root"] = root_kept
     config = TrainConfig()
     dataset = RadiographDataset(table, eval_transform(config), side=config.image_size)
-    return DataSet(
-        name, dataset.table, torch.stack([dataset[row][0] for row in range(len(dataset))]), crossed
-    )
+    return DataSet(name, dataset.table, torch.stack([dataset[row][0] for row in range(len(dataset))]), crossed)
 
 
 def _wrist_group(path: str) -> str:
     """`val/not fractured/4-rotated1.jpg` → `not fractured/4`: both splits hold copies of the same originals."""
     split, label, name = path.split("/")
     number = name.split("-")[0].split(".")[0]
-    return (
-        WRIST_COPIES.get(f"{label}/{number}@{split}")
-        or WRIST_COPIES.get(f"{label}/{number}")
-        or f"{label}/{number}"
-    )
+    return WRIST_COPIES.get(f"{label}/{number}@{split}") or WRIST_COPIES.get(f"{label}/{number}") or f"{label}/{number}"
 
 
 # --- trunks ---------------------------------------------------------------------------------------------------------
@@ -177,9 +171,7 @@ def by_regression(data: DataSet, found: np.ndarray) -> np.ndarray:
 
 
 def _regression(penalty: float):
-    return make_pipeline(
-        StandardScaler(), LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000)
-    )
+    return make_pipeline(StandardScaler(), LogisticRegression(C=penalty, class_weight="balanced", max_iter=2000))
 
 
 def _best_penalty(found: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
@@ -188,9 +180,7 @@ def _best_penalty(found: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> 
     def quality(penalty: float) -> float:
         decision = np.empty(len(labels))
         for train, test in inner:
-            decision[test] = (
-                _regression(penalty).fit(found[train], labels[train]).decision_function(found[test])
-            )
+            decision[test] = _regression(penalty).fit(found[train], labels[train]).decision_function(found[test])
         return float(roc_auc_score(labels, decision))
 
     return max(PENALTIES, key=quality)
@@ -211,9 +201,7 @@ def _with_validation(data: DataSet, train: np.ndarray) -> tuple[np.ndarray, np.n
     if not data.crossed:
         return train, np.flatnonzero(data.table["split"] == "val")
     rows = data.table.iloc[train]
-    kept, val = next(
-        StratifiedGroupKFold(6, shuffle=True, random_state=2).split(rows, rows["label"], rows["group"])
-    )
+    kept, val = next(StratifiedGroupKFold(6, shuffle=True, random_state=2).split(rows, rows["label"], rows["group"]))
     return train[kept], train[val]
 
 
@@ -241,9 +229,7 @@ def auc_draws(data: DataSet, chance: np.ndarray) -> tuple[float, np.ndarray]:
         source_codes(data.table["group"].to_numpy()[rows], rows.sum()),
     )
     blocks = resample_weights(labels, codes, resamples=RESAMPLES, seed=0)
-    draws = [
-        weighted_metrics(labels, chance[rows], threshold=0.5, weights=weights)["auc"] for weights in blocks
-    ]
+    draws = [weighted_metrics(labels, chance[rows], threshold=0.5, weights=weights)["auc"] for weights in blocks]
     return float(roc_auc_score(labels, chance[rows])), np.concatenate(draws)
 
 
@@ -265,9 +251,7 @@ def measure(data: DataSet, found: dict[str, np.ndarray]) -> list[dict]:
     rows = []
     for kind, classifier in (("logistic regression", by_regression), ("recipe's head", by_head)):
         results = {name: auc_draws(data, classifier(data, values)) for name, values in found.items()}
-        rows += [
-            row(f"{data.name}, {kind}: AUC {name}", *result, "", True) for name, result in results.items()
-        ]
+        rows += [row(f"{data.name}, {kind}: AUC {name}", *result, "", True) for name, result in results.items()]
         if kind == "logistic regression":
             rows += bars(data.name, results)
     return rows

@@ -14,7 +14,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from fracturelib.errors import CatalogError
-from fracturelib.plotstyle import STYLE
+from fracturelib.plots.style import STYLE
 from fracturelib.runtime import choose_device, fast_mode
 from fracturelib.simulation import ensure_simulated
 from fracturelib.weights import available_weights, requested_weights

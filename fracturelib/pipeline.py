@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fracturelib.baselines import baseline_predictions
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.config import CLASS_NAMES, TrainConfig
 from fracturelib.errors import DataWarning, FracturelibWarning, ImageError, RunError
 from fracturelib.evaluation import Evaluation, choose_threshold, evaluate, predict
+from fracturelib.evaluation.baselines import baseline_predictions
 from fracturelib.features import feature_loaders
 from fracturelib.images import list_images, read_radiograph
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders

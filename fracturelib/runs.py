@@ -18,8 +18,8 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
 from fracturelib.model import FractureClassifier, build_model
-from fracturelib.model_card import write_model_card
 from fracturelib.report import write_report
+from fracturelib.report.model_card import write_model_card
 from fracturelib.runtime import describe_machine, library_versions
 
 RUN_FORMAT = "fracturelib run 1"

@@ -23,8 +23,8 @@ from fracturelib.catalog import (
     shared_sources,
     source_id_from_name,
 )
+from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.naming import class_label, source_ids, split_name
 
 COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256"]
 MakeTree = Callable[..., Path]

@@ -41,15 +41,11 @@ def ramp(width: int, height: int) -> pictures.Pyramid:
     return [Image.fromarray(np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1)))]
 
 
-PLAIN = pictures.CropStyle(
-    whole=1.0, quarter_turn=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0
-)
+PLAIN = pictures.CropStyle(whole=1.0, quarter_turn=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0)
 
 
 def test_the_same_step_gives_the_same_crops_and_another_step_others(sources):
-    first, again, other = (
-        pictures.random_batch(sources, seed=1, step=step, count=4, side=32) for step in (5, 5, 6)
-    )
+    first, again, other = (pictures.random_batch(sources, seed=1, step=step, count=4, side=32) for step in (5, 5, 6))
     assert first.shape == (4, 32, 32, 3) and first.dtype == np.uint8
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -80,10 +76,7 @@ def test_a_missing_folder_is_said_aloud_and_no_picture_at_all_stops(folder, caps
 
 def test_the_learning_rate_rises_stays_and_falls(settings):
     settings.images, settings.warmup, settings.decay, settings.batch = 1000, 100, 200, 10
-    rate = [
-        distill_trunk.learning_rate(images, settings) / settings.learning_rate
-        for images in range(0, 1000, 10)
-    ]
+    rate = [distill_trunk.learning_rate(images, settings) / settings.learning_rate for images in range(0, 1000, 10)]
     assert rate[0] == pytest.approx(0.1) and rate[10] == rate[79] == 1.0
     assert rate[90] == pytest.approx(0.5) and rate[-1] == pytest.approx(0.05)
 
@@ -147,9 +140,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
 
     first, second = made(0), made(1)
     step(*first, 1)
-    keep = [
-        {"modules": {"student": one[0]}, "average": one[1], "optimizer": one[2]} for one in (first, second)
-    ]
+    keep = [{"modules": {"student": one[0]}, "average": one[1], "optimizer": one[2]} for one in (first, second)]
     state.save_checkpoint(tmp_path, **keep[0], progress={"step": 1, "images": 8})
     assert state.load_checkpoint(tmp_path, **keep[1]) == {"step": 1, "images": 8}
     for one in (first, second):

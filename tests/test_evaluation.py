@@ -14,13 +14,18 @@ from sklearn import metrics as oracle
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from fracturelib.baselines import MAJORITY, METADATA, Scored, baseline_predictions
-from fracturelib.calibration import apply_temperature, brier_decomposition, calibration_table, fit_temperature
 from fracturelib.catalog import read_catalog
-from fracturelib.comparison import subgroup_table
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import compare, comparison_table, evaluate, predict, predictive_values, worst_errors
-from fracturelib.metrics import METRICS, choose_threshold, scores, weighted_metrics, wilson_interval
+from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored, baseline_predictions
+from fracturelib.evaluation.calibration import (
+    apply_temperature,
+    brier_decomposition,
+    calibration_table,
+    fit_temperature,
+)
+from fracturelib.evaluation.comparison import subgroup_table
+from fracturelib.evaluation.metrics import METRICS, choose_threshold, scores, weighted_metrics, wilson_interval
 
 
 @st.composite
@@ -178,7 +183,7 @@ def test_intervals_repeat_with_the_seed_and_differ_without():
 
 
 def test_memory_bound_blocks_give_all_resamples(monkeypatch):
-    monkeypatch.setattr("fracturelib.metrics._CELLS", 1000)
+    monkeypatch.setattr("fracturelib.evaluation.metrics._CELLS", 1000)
     assert scored(simulated()).loc["auc", ["low", "high"]].notna().all()
 
 

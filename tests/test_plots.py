@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fracturelib import plots
 from fracturelib.evaluation import Scored, evaluate, worst_errors
-from fracturelib.plotstyle import CLASS_COLOURS, percent, shorten
+from fracturelib.plots.style import CLASS_COLOURS, percent, shorten
 
 
 def predictions(size=60, seed=0):

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from test_plots import history
 
-from fracturelib.baselines import MAJORITY, METADATA, Scored
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import evaluate
-from fracturelib.model_card import escape_markdown, write_model_card
+from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored
 from fracturelib.report import write_report
-from fracturelib.report_context import report_context
-from fracturelib.report_figures import readable_errors
+from fracturelib.report.context import report_context
+from fracturelib.report.figures import readable_errors
+from fracturelib.report.model_card import escape_markdown, write_model_card
 
 HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
 

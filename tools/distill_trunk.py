@@ -77,9 +77,7 @@ class Distiller:
             print(f"resumed at {self.images:,} images")
             return
         with torch.inference_mode():
-            pixels = (
-                self._batch(CALIBRATION_STEP + index, 128) for index in range(self.settings.calibration)
-            )
+            pixels = (self._batch(CALIBRATION_STEP + index, 128) for index in range(self.settings.calibration))
             self.targets.measure([self.teacher(batch) for batch in pixels])
 
     def train_step(self, side: int) -> dict[str, float]:
@@ -112,9 +110,7 @@ class Distiller:
 
     def _batch(self, step: int, side: int) -> Tensor:
         """Float pixels 0…255, (B, 3, side, side), channels last."""
-        crops = random_batch(
-            self.sources, seed=self.settings.seed, step=step, count=self.settings.batch, side=side
-        )
+        crops = random_batch(self.sources, seed=self.settings.seed, step=step, count=self.settings.batch, side=side)
         return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
 
 
@@ -194,13 +190,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name, kind, default, text in OPTIONS:
         shown = "" if default is None else f" (default: {default})"
         parser.add_argument(name, type=kind, default=default, help=text + shown)
-    parser.add_argument(
-        "--state", type=Path, required=True, metavar="DIR", help="folder of checkpoint and logs"
-    )
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of checkpoint and logs")
     text = f"folders of radiographs, or the word '{PHOTOGRAPHS}', with their share of the crops"
-    parser.add_argument(
-        "--pictures", nargs="+", type=_share, required=True, metavar="FOLDER=SHARE", help=text
-    )
+    parser.add_argument("--pictures", nargs="+", type=_share, required=True, metavar="FOLDER=SHARE", help=text)
     text = "side of the crops in px until so many images were seen (default: 96:180000 128:260000 160:300000)"
     stages = [(96, 180_000), (128, 260_000), (160, 300_000)]
     parser.add_argument("--stages", nargs="+", type=_stage, default=stages, metavar="SIDE:END", help=text)

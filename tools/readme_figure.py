@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.forests import score_forest
-from fracturelib.galleries import image_grid
 from fracturelib.images import read_radiograph
-from fracturelib.plotstyle import CLASS_COLOURS
+from fracturelib.plots.forests import score_forest
+from fracturelib.plots.galleries import image_grid
+from fracturelib.plots.style import CLASS_COLOURS
 from fracturelib.runs import load_run
 
 SHOWN = ((1, True), (0, True), (1, False), (0, False))  # (label, called rightly), two pictures of each

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from fracturelib.config import POSITIVE, TrainConfig
 from fracturelib.images import read_radiograph
 from fracturelib.plots import image_grid
-from fracturelib.plotstyle import CLASS_COLOURS, INK, STYLE, legend_above, styled
+from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, legend_above, styled
 from fracturelib.runtime import seeded
 from fracturelib.transforms import denormalize, eval_transform, train_transform
 from fracturelib.widgets.common import Panel, choice, slider, steps, whole_number

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from fracturelib import plots
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import predictive_values
-from fracturelib.metrics import check_predictions, weighted_metrics
-from fracturelib.plotstyle import STYLE, legend_above, percent
+from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
+from fracturelib.plots.style import STYLE, legend_above, percent
 from fracturelib.widgets.common import Panel, slider
 
 PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741-744)

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.images import read_radiograph
 from fracturelib.plots import image_grid
-from fracturelib.plotstyle import CLASS_COLOURS, INK, SPLIT_NAMES, STYLE
+from fracturelib.plots.style import CLASS_COLOURS, INK, SPLIT_NAMES, STYLE
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, SimulatedRadiograph, simulate_one
 from fracturelib.widgets.common import Panel, choice, slider, steps, whole_number
 

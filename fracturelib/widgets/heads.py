@@ -21,7 +21,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_model, make_head
-from fracturelib.plotstyle import INK, STYLE, legend_above, styled
+from fracturelib.plots.style import INK, STYLE, legend_above, styled
 from fracturelib.runtime import derive_seed, seeded
 from fracturelib.training import fit
 from fracturelib.weights import WeightsOrigin

@@ -62,10 +62,7 @@ def export_trunk(settings: argparse.Namespace) -> None:
         "made_by": "tools/distill_trunk.py",
         "images_seen": str(progress["images"]),
     }
-    tensors = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in trunk.state_dict().items()
-    }
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in trunk.state_dict().items()}
     if not all(value.isfinite().all() for value in tensors.values()):
         raise SystemExit("a weight does not fit into float16: nothing written")
     settings.export.parent.mkdir(parents=True, exist_ok=True)

@@ -143,10 +143,7 @@ def losses(
     """
     parts = {name: functional.smooth_l1_loss(predicted[name], wanted[name]) for name in CHANNELS}
     parts["pooled"] = functional.mse_loss(predicted["pooled"], wanted["pooled"])
-    logits = [
-        teacher.classify(side["pooled"] @ targets.decode + targets.pooled_mean)
-        for side in (predicted, wanted)
-    ]
+    logits = [teacher.classify(side["pooled"] @ targets.decode + targets.pooled_mean) for side in (predicted, wanted)]
     student, reference = (functional.log_softmax(side / 3.0, dim=1) for side in logits)
     parts["logits"] = 9.0 * functional.kl_div(student, reference, reduction="batchmean", log_target=True)
     return parts

@@ -118,9 +118,7 @@ def _geometry(pyramid: Pyramid, side: int, style: CropStyle, rng: np.random.Gene
     d, e = mirror * math.sin(angle) * box_h * zoom_y, math.cos(angle) * box_h * zoom_y
     c = centre[0] * zoom_x * side - (a + b) * side / 2
     f = centre[1] * zoom_y * side - (d + e) * side / 2
-    return picture.transform(
-        (side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
-    )
+    return picture.transform((side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR)
 
 
 def _photometry(crop: np.ndarray, style: CropStyle, rng: np.random.Generator) -> np.ndarray:

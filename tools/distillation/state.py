@@ -48,11 +48,7 @@ def save_checkpoint(
     progress: dict,
 ) -> None:
     """Write everything that a resume needs; the file is replaced in one piece, so a stop never leaves half of one."""
-    tensors = {
-        f"{key}/{name}": value
-        for key, module in modules.items()
-        for name, value in module.state_dict().items()
-    }
+    tensors = {f"{key}/{name}": value for key, module in modules.items() for name, value in module.state_dict().items()}
     tensors |= {f"average/{name}": value for name, value in average.values.items()}
     for index, entry in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in entry.items()}

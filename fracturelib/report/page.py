@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation, worst_errors
-from fracturelib.plotstyle import CLASS_COLOURS
-from fracturelib.report_context import LIMITS, report_context
-from fracturelib.report_figures import ReportFigure, image_uri, readable_errors, report_figures, save_figures
+from fracturelib.plots.style import CLASS_COLOURS
+from fracturelib.report.context import LIMITS, report_context
+from fracturelib.report.figures import ReportFigure, image_uri, readable_errors, report_figures, save_figures
 
 PIXELS_PER_INCH = 90  # on the page; the letters of a figure are then as large as its caption
 
@@ -56,7 +56,7 @@ def write_report(
     context = report_context(record=record, table=table, history=history, evaluation=evaluation, name=folder.name)
     context |= _failures(predictions, evaluation.threshold, errors)
     context |= {"figures": {name: _embedded(figure) for name, figure in figures.items()}, "limits": LIMITS}
-    template = resources.files("fracturelib").joinpath("report_template.html").read_text(encoding="utf-8")
+    template = resources.files("fracturelib.report").joinpath("page_template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     path = folder / "report.html"
     path.write_text(environment.from_string(template).render(context), encoding="utf-8")

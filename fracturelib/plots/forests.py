@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fracturelib.metrics import METRICS
-from fracturelib.plotstyle import FAINT, INK, shorten, styled, wrap
+from fracturelib.evaluation.metrics import METRICS
+from fracturelib.plots.style import FAINT, INK, shorten, styled, wrap
 
 
 @styled

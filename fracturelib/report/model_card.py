@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation
-from fracturelib.report_context import LIMITS, report_context
+from fracturelib.report.context import LIMITS, report_context
 
 MISSING = "not available"
 
@@ -46,7 +46,7 @@ def write_model_card(
         "limits": LIMITS,
         "claim": claim_items(record, evaluation, partitions=context["data"]["caption"]),
     }
-    template = resources.files("fracturelib").joinpath("model_card_template.md").read_text(encoding="utf-8")
+    template = resources.files("fracturelib.report").joinpath("model_card_template.md").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["md"] = escape_markdown
     path = folder / "MODEL_CARD.md"

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from fracturelib.errors import EvaluationError
-from fracturelib.metrics import CALIBRATION_BINS, calibration_bin, check_predictions, wilson_interval
+from fracturelib.evaluation.metrics import CALIBRATION_BINS, calibration_bin, check_predictions, wilson_interval
 
 _EDGE = 1e-7  # probabilities of exactly 0 and 1 have no finite logit
 

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fracturelib import galleries, plots
+from fracturelib import plots
 from fracturelib.errors import ImageError
 from fracturelib.evaluation import Evaluation, worst_errors
 from fracturelib.images import read_radiograph
-from fracturelib.plotstyle import STYLE
+from fracturelib.plots.style import STYLE
 
 SIZE = (5.8, 4.3)  # inches; at 150 dots per inch the letters stay readable on a phone
 DPI = 150
@@ -146,7 +146,7 @@ def _gallery(errors: list[tuple[Any, np.ndarray | None]]) -> ReportFigure | None
     columns = min(4, len(images))
     with plt.rc_context(STYLE):
         figure = Figure(figsize=(2.3 * columns, 3.1 * -(-len(images) // columns)))
-        galleries.error_gallery(pd.DataFrame(rows), images, columns=columns, figure=figure)
+        plots.error_gallery(pd.DataFrame(rows), images, columns=columns, figure=figure)
         return _finished(figure, alt)
 
 

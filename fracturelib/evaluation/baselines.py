@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from fracturelib.errors import EvaluationError
+from fracturelib.evaluation.metrics import choose_threshold
 from fracturelib.images import read_radiograph
-from fracturelib.metrics import choose_threshold
 
 MAJORITY, METADATA = "majority class", "metadata only"
 METADATA_FEATURES = ("log_width", "log_height", "log_aspect", "brightness", "contrast")

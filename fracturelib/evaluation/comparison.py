@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracturelib.baselines import Scored
 from fracturelib.errors import EvaluationError
-from fracturelib.metrics import (
+from fracturelib.evaluation.baselines import Scored
+from fracturelib.evaluation.metrics import (
     FEWEST_SOURCES,
     check_predictions,
     resample_weights,

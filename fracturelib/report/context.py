@@ -11,8 +11,8 @@ import pandas as pd
 
 from fracturelib.catalog import describe, shared_sources
 from fracturelib.evaluation import Evaluation, predictive_values
-from fracturelib.metrics import METRICS
-from fracturelib.plotstyle import SPLIT_NAMES, percent
+from fracturelib.evaluation.metrics import METRICS
+from fracturelib.plots.style import SPLIT_NAMES, percent
 
 PREVALENCES = (0.02, 0.1, 0.3, 0.5)
 RANDOM_WEIGHTS = (

@@ -16,12 +16,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from sklearn import metrics as sklearn_metrics
 
-from fracturelib.calibration import calibration_table
 from fracturelib.config import CLASS_NAMES, SPLITS
-from fracturelib.forests import score_forest, subgroup_forest
-from fracturelib.galleries import error_gallery, image_grid
-from fracturelib.metrics import check_predictions, weighted_metrics
-from fracturelib.plotstyle import (
+from fracturelib.evaluation.calibration import calibration_table
+from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
+from fracturelib.plots.forests import score_forest, subgroup_forest
+from fracturelib.plots.galleries import error_gallery, image_grid
+from fracturelib.plots.style import (
     CLASS_COLOURS,
     FAINT,
     INK,

@@ -16,22 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fracturelib.catalog.layout import check_classes, check_splits, counted, few, is_flat, list_files
+from fracturelib.catalog.metadata import join_metadata
+from fracturelib.catalog.naming import source_ids
+from fracturelib.catalog.splits import deal, group_numbers, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import inspect_image
-from fracturelib.layout import check_classes, check_splits, counted, few, is_flat, list_files
-from fracturelib.metadata import join_metadata
-from fracturelib.naming import source_id_from_name, source_ids
-from fracturelib.splits import deal, describe, group_numbers, resplit, shared_sources
-
-__all__ = [
-    "describe",
-    "fingerprint",
-    "read_catalog",
-    "resplit",
-    "shared_sources",
-    "source_id_from_name",
-]
 
 COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256")
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import FigureBase
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.plotstyle import CLASS_COLOURS, INK, STYLE, shorten
+from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, shorten
 
 
 def image_grid(

@@ -13,38 +13,20 @@ from sklearn.metrics import classification_report
 from sklearn.metrics import confusion_matrix as count_confusions
 from tqdm.auto import tqdm
 
-from fracturelib.baselines import Scored
-from fracturelib.calibration import calibration_table
-from fracturelib.comparison import compare, comparison_table, subgroup_table
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import EvaluationError
-from fracturelib.metrics import (
+from fracturelib.evaluation.baselines import Scored
+from fracturelib.evaluation.calibration import calibration_table
+from fracturelib.evaluation.comparison import compare, comparison_table, subgroup_table
+from fracturelib.evaluation.metrics import (
     FEWEST_SOURCES,
     check_predictions,
-    choose_threshold,
-    scores,
-    wilson_interval,
 )
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import DataLoader
 
-__all__ = [
-    "Evaluation",
-    "Scored",
-    "calibration_table",
-    "choose_threshold",
-    "compare",
-    "comparison_table",
-    "evaluate",
-    "predict",
-    "predictive_values",
-    "scores",
-    "subgroup_table",
-    "wilson_interval",
-    "worst_errors",
-]
 
 MODEL = "model"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from fracturelib.catalog.naming import class_label
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.naming import class_label
 
 # What the folders and the images themselves say is not overruled by a text file.
 OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from fracturelib.catalog.naming import class_label, recognised_classes, split_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import IMAGE_SUFFIXES, is_visible, visible_files
-from fracturelib.naming import class_label, recognised_classes, split_name
 
 
 def list_files(root: Path) -> pd.DataFrame:
