@@ -44,10 +44,8 @@ FOLDS, RESAMPLES = 5, 2000
 PENALTIES = np.logspace(-4, -1, 7)  # scikit-learn's C for standardised features
 HEAD_SEEDS = 3  # the recipe's head is averaged over so many starts
 # Originals that stand in the wrist set under two numbers ("class/number"), by what they are copies of.
-WRIST_COPIES = {"not fractured/3@val": "not fractured/69"} | {
-    f"fractured/{copy}": f"fractured/{original}"
-    for copy, original in ((83, 57), (46, 29), (47, 30), (85, 59), (86, 60))
-}
+WRIST_COPIES = {"not fractured/3@val": "not fractured/69"}
+WRIST_COPIES |= {f"fractured/{a}": f"fractured/{b}" for a, b in ((83, 57), (46, 29), (47, 30), (85, 59), (86, 60))}
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,6 @@ class DataSet:
         return np.ones(len(self.table), bool) if self.crossed else (self.table["split"] == "test").to_numpy()
 
 
-# --- data -----------------------------------------------------------------------------------------------------------
-
-
 def load_data(*, quick: bool) -> list[DataSet]:
     """The sets that are here; the others are named."""
     real = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
@@ -94,28 +89,24 @@ def load_data(*, quick: bool) -> list[DataSet]:
 
 def _load(name: str, root: Path, *, crossed: bool, most: int | None) -> DataSet:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FracturelibWarning
-        )  # truncated files and leaks are known; folds keep sources whole
+        warnings.simplefilter("ignore", FracturelibWarning)  # the warts of these sets are known
         table = read_catalog(root, make_split=crossed)  # a crossed set needs no split of its own
-    table["group"] = [_wrist_group(path) for path in table["path"]] if name == "wrist" else table["source_id"]
+    wrist = name == "wrist"
+    table["group"] = table["path"].map(_wrist_group) if wrist else table.get("patient_id", table["source_id"])
     if most is not None:
-        root_kept = table.attrs["root"]
-        table = table.sample(n=min(most, len(table)), random_state=0).sort_index().reset_index(drop=True)
-        table.attrs["root"] = root_kept
+        table = table.sample(n=min(most, len(table)), random_state=0).sort_index()
     config = TrainConfig()
-    dataset = RadiographDataset(table, eval_transform(config), side=config.image_size)
-    return DataSet(name, dataset.table, torch.stack([dataset[row][0] for row in range(len(dataset))]), crossed)
+    dataset = RadiographDataset(table, eval_transform(config), root=root, side=config.image_size)
+    images = torch.stack([dataset[row][0] for row in range(len(dataset))])
+    return DataSet(name, dataset.table, images, crossed)
 
 
 def _wrist_group(path: str) -> str:
     """`val/not fractured/4-rotated1.jpg` → `not fractured/4`: both splits hold copies of the same originals."""
     split, label, name = path.split("/")
     number = name.split("-")[0].split(".")[0]
-    return WRIST_COPIES.get(f"{label}/{number}@{split}") or WRIST_COPIES.get(f"{label}/{number}") or f"{label}/{number}"
-
-
-# --- trunks ---------------------------------------------------------------------------------------------------------
+    own = f"{label}/{number}"
+    return WRIST_COPIES.get(f"{own}@{split}", WRIST_COPIES.get(own, own))
 
 
 def trunks() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -146,9 +137,6 @@ def features(trunk: Callable[[Tensor], Tensor], images: Tensor) -> np.ndarray:
     """Features (n, F) in batches of 32."""
     batches = (batch.contiguous(memory_format=torch.channels_last) for batch in images.split(32))
     return torch.cat([trunk(batch) for batch in batches]).numpy()
-
-
-# --- classifiers ----------------------------------------------------------------------------------------------------
 
 
 def folds(data: DataSet) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -216,9 +204,6 @@ def _head(table: pd.DataFrame, found: np.ndarray, *rows: np.ndarray, seed: int) 
     model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
     fit(model, loaders[0], loaders[1], config)
     return model.predict_proba(values[rows[2]]).numpy()
-
-
-# --- numbers --------------------------------------------------------------------------------------------------------
 
 
 def auc_draws(data: DataSet, chance: np.ndarray) -> tuple[float, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tomllib
 import warnings
 from pathlib import Path
@@ -13,8 +14,11 @@ from IPython.display import Image as ShownImage
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from fracturelib.errors import CatalogError
+from fracturelib.config import TrainConfig
+from fracturelib.errors import CatalogError, RunError
+from fracturelib.pipeline import train_run
 from fracturelib.plots.style import STYLE
+from fracturelib.runs import Run, read_record
 from fracturelib.runtime import choose_device, fast_mode
 from fracturelib.simulation import ensure_simulated
 from fracturelib.weights import available_weights, requested_weights
@@ -82,6 +86,23 @@ def banner(root: Path, *, weights: bool = False) -> list[str]:
     return lines
 
 
+def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
+    """The finished run in `folder`, if it was made with these settings, data and weights; otherwise it is (re)made.
+
+    Raises:
+        RunError: the folder holds something other than a run; it is left alone.
+        FracturelibError: as `train_run`.
+    """
+    folder = Path(folder)
+    try:
+        return train_run(config, folder=folder, resume=True)
+    except RunError as reason:
+        read_record(folder)  # raises for a folder that is no run
+        print(f"The run in runs/{folder.name} does not fit any more ({reason.what}). It is trained anew.")
+    shutil.rmtree(folder)
+    return train_run(config, folder=folder)
+
+
 def show(figure: Figure, alt: str) -> None:
     """Show a figure once, as a small picture with alternative text, and close it."""
     data, kind = encode(figure)
@@ -108,10 +129,11 @@ def _is_project(folder: Path) -> bool:
 
 
 def _weights_line() -> str:
+    """What the setting "auto" comes to here, without touching the network."""
     requested = requested_weights("auto")
-    if requested != "auto":
-        return requested if requested in ("imagenet", "distilled", "none") else Path(requested).name
-    return next(row["place"] for row in available_weights() if row["weights"] == "auto")
+    if requested == "auto":
+        return next(row["place"] for row in available_weights() if row["weights"] == "auto")
+    return requested if requested in ("imagenet", "distilled", "none") else Path(requested).name
 
 
 def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:

@@ -258,7 +258,7 @@ def _finished_run(folder: Path, record: dict[str, Any]) -> Run:
     """A finished run that was asked for again with the same settings and data."""
     run = load_run(folder)
     for what, now, then in (
-        ("settings", record["config"], run.record["config"]),
+        ("settings", _settings(record), _settings(run.record)),
         ("data", record["data"]["fingerprint"], run.record["data"]["fingerprint"]),
         ("trunk weights", record["weights"]["sha256"], run.record["weights"]["sha256"]),
     ):
@@ -270,6 +270,11 @@ def _finished_run(folder: Path, record: dict[str, Any]) -> Run:
                 cure="choose another --name, or delete the folder",
             )
     return run
+
+
+def _settings(record: dict[str, Any]) -> dict[str, Any]:
+    """What a run computes, without where: the same folder has another name from elsewhere."""
+    return {name: value for name, value in record["config"].items() if name not in ("data", "workers", "device")}
 
 
 def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig) -> Loaders:

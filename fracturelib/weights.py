@@ -147,7 +147,7 @@ def available_weights(architecture: str = "resnet18") -> list[dict[str, str]]:
     ]
     best = next(row["weights"] for row in rows if row["status"] == "ready")
     note = "" if cached.exists() or offline() else ", after trying to download imagenet"
-    return [{"weights": "auto", "status": "ready", "place": f"would use {best}{note}"}, *rows]
+    return [{"weights": "auto", "status": "takes", "place": f"{best}{note}"}, *rows]
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

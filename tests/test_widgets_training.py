@@ -20,17 +20,19 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from fracturelib import notebook
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
+from fracturelib.notebook import notebook_run
 from fracturelib.training import fit
 from fracturelib.weights import WeightsOrigin
 from fracturelib.widgets import evaluation, heads, training
 from fracturelib.widgets.heads import Workbench, choose_images, run_table, train_head
-from fracturelib.widgets.training import LatestJob, TrainingPanel, notebook_run
+from fracturelib.widgets.training import LatestJob, TrainingPanel
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
@@ -240,7 +242,7 @@ def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, 
         folder.mkdir(parents=True)
         return "a run"
 
-    monkeypatch.setattr(training, "train_run", pretend)
+    monkeypatch.setattr(notebook, "train_run", pretend)
     folder = tmp_path / "runs" / "notebook"
     assert notebook_run(CONFIG, folder) == "a run" and calls == [True]
     record = {"format": "fracturelib run 1", "config": {}, "weights": {}, "data": {}}

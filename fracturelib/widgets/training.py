@@ -1,21 +1,17 @@
-"""Notebook 03's panel: move a slider, and a head is trained while its curves grow. And the run that 04 judges."""
+"""Notebook 03's panel: move a slider, and a head is trained while its curves grow."""
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fracturelib.config import TrainConfig
-from fracturelib.errors import FracturelibError, RunError
-from fracturelib.pipeline import train_run
-from fracturelib.runs import Run, read_record
+from fracturelib.errors import FracturelibError
 from fracturelib.widgets.common import Panel, button, slider, steps, whole_number
 from fracturelib.widgets.heads import HeadRun, Workbench, ending, run_table, train_head, training_figure
 
@@ -156,20 +152,3 @@ class TrainingPanel(Panel):
         *others, run = self.runs
         figure = training_figure(run.history, epochs=run.config.epochs, name=f"run {run.number}", others=others)
         self.result.show(figure, ending(run), run_table(self.runs), alt=alt)
-
-
-def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
-    """The finished run in `folder`, if it was made with these settings, data and weights; otherwise it is (re)made.
-
-    Raises:
-        RunError: the folder holds something other than a run; it is left alone.
-        FracturelibError: as `train_run`.
-    """
-    folder = Path(folder)
-    try:
-        return train_run(config, folder=folder, resume=True)
-    except RunError as reason:
-        read_record(folder)  # raises for a folder that is no run
-        print(f"The run in runs/{folder.name} does not fit any more ({reason.what}). It is trained anew.")
-    shutil.rmtree(folder)
-    return train_run(config, folder=folder)
