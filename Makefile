@@ -16,7 +16,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+	FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
