@@ -22,6 +22,8 @@ from fracturelib.runtime import offline, seeded
 
 BUNDLED_TRUNK = Path(__file__).parent / "assets" / "resnet18_distilled.safetensors"
 BUNDLED_ARCHITECTURE = "resnet18"
+# Fingerprint of the bundled trunk's numbers (`state_fingerprint`); a new export has a new one.
+BUNDLED_SHA256 = "430c4129d37759a30bd99a9a3786419692ee0b49b05990b1662ee82fc64e21ef"
 MISMATCHES_SHOWN = 5
 
 
@@ -82,7 +84,15 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
         path, detail = Path(weights), f"{architecture} from the file {weights}"
     if path is not None:
         _load_into(trunk, read_state_dict(path), path)
-    return trunk, WeightsOrigin(weights, detail, None if path is None else str(path), state_fingerprint(trunk))
+    fingerprint = state_fingerprint(trunk)
+    if weights == "distilled" and fingerprint != BUNDLED_SHA256:
+        raise WeightsError(
+            f"the bundled trunk has the fingerprint {fingerprint[:12]}…, expected {BUNDLED_SHA256[:12]}…",
+            file=path,
+            cause="the file was replaced or changed",
+            cure="restore it from the repository (git checkout), or name the file itself: --weights PATH",
+        )
+    return trunk, WeightsOrigin(weights, detail, None if path is None else str(path), fingerprint)
 
 
 def state_fingerprint(module: nn.Module) -> str:

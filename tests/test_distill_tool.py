@@ -206,3 +206,16 @@ def test_batch_norm_is_measured_on_the_crops(sources, monkeypatch):
         mean = trunk[0](inputs).mean((0, 2, 3))
     assert torch.allclose(trunk[1].running_mean, mean, atol=1e-4)
     assert not trunk.training and math.isfinite(float(trunk[1].running_var.sum()))
+
+
+def test_rescaling_multiplies_the_features_and_nothing_else():
+    torch.manual_seed(0)
+    trunk = torchvision.models.resnet18()
+    trunk.fc = torch.nn.Identity()
+    trunk.eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before, lower = trunk(images), trunk.layer3[0].conv1.weight.clone()
+        export.rescale_features(trunk, 8.0)
+        torch.testing.assert_close(trunk(images), 8 * before, rtol=1e-3, atol=1e-4)
+    assert torch.equal(trunk.layer3[0].conv1.weight, lower)

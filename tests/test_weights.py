@@ -89,9 +89,20 @@ def test_auto_prefers_the_bundled_trunk_to_a_random_one(monkeypatch, tmp_path, s
     bundled = tmp_path / "bundled.safetensors"
     save_file({name: value for name, value in state.items() if not name.startswith("fc.")}, bundled)
     monkeypatch.setattr(weights, "BUNDLED_TRUNK", bundled)
+    with pytest.raises(WeightsError, match="replaced"):  # fits, but is not the trunk that the project ships
+        load_trunk("resnet18", "distilled")
+    monkeypatch.setattr(weights, "BUNDLED_SHA256", load_trunk("resnet18", str(bundled))[1].sha256)
     trunk, origin = load_trunk("resnet18", "auto")
     assert origin.name == "distilled" and "bundled" in capsys.readouterr().out
     assert torch.equal(trunk.conv1.weight, state["conv1.weight"])
+
+
+def test_the_bundled_trunk_is_the_one_that_the_code_expects():
+    trunk, origin = load_trunk("resnet18", "distilled")
+    assert origin.sha256 == weights.BUNDLED_SHA256
+    assert weights.BUNDLED_TRUNK.stat().st_size < 24_000_000
+    variances = [value for name, value in trunk.state_dict().items() if name.endswith("running_var")]
+    assert len(variances) == 20 and all((value > 0).all() for value in variances)
 
 
 def test_missing_keys_and_shapes_list_the_first_five(tmp_path, state):

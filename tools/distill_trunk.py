@@ -29,7 +29,7 @@ from tools.distillation.state import (
     save_checkpoint,
 )
 
-LOSS_SHARES = {"stride8": 0.5, "stride16": 1.0, "stride32": 1.0, "final": 1.0, "pooled": 2.0, "logits": 0.1}
+LOSS_SHARES = {"stride8": 0.5, "stride16": 1.0, "stride32": 1.0, "final": 1.0, "pooled": 1.5, "logits": 0.1}
 LOG_EVERY = 50  # steps
 OPTIONS = (
     ("--images", int, 300_000, "crops to see in all, over every run in this state"),

@@ -276,7 +276,8 @@ def class_counts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             text = f"{len(part):,}" if sources == len(part) else f"{len(part):,}\n({sources:,})"
             ax.text(x, len(part) + 0.01 * tallest, text, ha="center", va="bottom", fontsize=11)
     ax.set_xticks(range(len(splits)), [SPLIT_NAMES[split] for split in splits])
-    ax.set(ylabel="files (in brackets: original images)", ylim=(0, 1.18 * tallest))
+    copied = table.groupby(["split", "label"])["source_id"].nunique().sum() < len(table)
+    ax.set(ylabel="files (in brackets: original images)" if copied else "files", ylim=(0, 1.18 * tallest))
     ax.grid(False, axis="x")
     handles = [Patch(color=CLASS_COLOURS[label], label=CLASS_NAMES[label]) for label in (0, 1)]
     legend_above(ax, handles=handles)

@@ -15,6 +15,7 @@ from tools.distillation.networks import student_input
 from tools.distillation.pictures import GENTLE, PHOTOGRAPHS, Source, load_sources, random_batch
 from tools.distillation.state import CHECKPOINT, read_tensors, write_tensors
 
+FEATURE_SCALE = 8.0  # see rescale_features
 SIDE = 224  # what the trunk sees in use, px
 BATCHES, BATCH = 16, 32  # crops that measure the batch-norm statistics
 
@@ -49,11 +50,28 @@ def measure_batch_norm(trunk: nn.Module, sources: list[Source], *, seed: int, si
     trunk.eval()
 
 
+@torch.no_grad()
+def rescale_features(trunk: nn.Module, factor: float) -> None:
+    """Multiply the trunk's output by `factor` and leave all else as it is.
+
+    The teacher's features are a tenth as large as those of torchvision's ResNet18; a head with the recipe's learning
+    rate expects the latter. Both blocks of the last stage grow by the factor (ReLU keeps it), and the batch norm after
+    the first convolution that reads them takes it back out.
+    """
+    first, last = trunk.layer4
+    for norm in (first.bn2, first.downsample[1], last.bn2):
+        norm.weight.mul_(factor)
+        norm.bias.mul_(factor)
+    last.bn1.running_mean.mul_(factor)
+    last.bn1.running_var.mul_(factor**2)
+
+
 def export_trunk(settings: argparse.Namespace) -> None:
     """Write `settings.export` from the checkpoint in `settings.state`, with torchvision's names, no classifier."""
     trunk, progress = averaged_trunk(settings.state)
     radiographs = {name: share for name, share in settings.pictures.items() if name != PHOTOGRAPHS}
     measure_batch_norm(trunk, load_sources(radiographs or settings.pictures), seed=settings.seed, side=SIDE)
+    rescale_features(trunk, FEATURE_SCALE)
     header = {
         "architecture": "resnet18",
         "teacher": "EfficientNet-Lite0, ImageNet (Apache-2.0)",

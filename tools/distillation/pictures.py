@@ -37,13 +37,13 @@ class Source:
 class CropStyle:
     """How wild the crops are; `GENTLE` stays close to what the trunk sees in use."""
 
-    smallest_area: float = 0.15  # of the picture
-    whole: float = 0.25  # chance of the whole picture, squashed to a square as in evaluation
-    quarter_turn: float = 0.3  # chance of a random multiple of 90 degrees
+    smallest_area: float = 0.08  # of the picture
+    whole: float = 0.15  # chance of the whole picture, squashed to a square as in evaluation
+    quarter_turn: float = 0.4  # chance of a random multiple of 90 degrees
     tilt: float = 20.0  # largest further rotation, degrees
     stretch: float = 0.4  # chance that the grey levels are stretched to the full range
-    invert: float = 0.04  # chance of a negative
-    noise: float = 0.2  # chance of sensor noise
+    invert: float = 0.08  # chance of a negative
+    noise: float = 0.3  # chance of sensor noise
     grey: float = 0.8  # chance that a colour photograph becomes grey, like the radiographs
 
 
