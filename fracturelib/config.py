@@ -48,7 +48,7 @@ class TrainConfig:
     rotation_degrees: float = _setting(10.0, "largest random rotation in training, in degrees", 0.0, 180.0)
     crop_fraction: float = _setting(0.9, "side of the random crop as a share of the resized image", 0.1, 1.0)
     views: int = _setting(
-        4, "augmented views per training image, run through a frozen trunk once (0: every epoch)", 0, 10_000
+        2, "augmented views per training image, run through a frozen trunk once (0: every epoch)", 0, 10_000
     )
     threshold: str = _setting("youden", "operating point: youden (chosen on validation) or a fixed number")
     seed: int = _setting(0, "seed of every random choice", 0, 2**31 - 1)
