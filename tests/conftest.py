@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,14 @@ def write_tree(root: Path, counts: Mapping[str, int] = TINY_COUNTS, *, seed: int
                 pixels = tiny_radiograph(rng, fractured=label == 1)
                 Image.fromarray(pixels).save(folder / f"s{number:04d}{suffix}")
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights_as_configured() -> Iterator[None]:
+    """`make test` overrides the weights for the notebooks; the tests here mean what their settings say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FRACTURELIB_WEIGHTS", raising=False)
+        yield
 
 
 @pytest.fixture

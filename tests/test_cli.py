@@ -18,11 +18,6 @@ ROOT = Path(__file__).parents[1]
 QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
-
-
 @pytest.fixture(scope="module")
 def run_folder(tiny_data, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")

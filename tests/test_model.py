@@ -10,11 +10,6 @@ from fracturelib.model import build_model
 CONFIG = TrainConfig(weights="none")
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
-
-
 @pytest.fixture
 def images():
     return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -15,11 +15,6 @@ from fracturelib.runs import load_run
 SETTINGS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2, "views": 2}
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
-
-
 @pytest.fixture(scope="module")
 def run(tiny_data, tmp_path_factory):
     return train_run(TrainConfig(data=str(tiny_data), **SETTINGS), folder=tmp_path_factory.mktemp("runs") / "first")

@@ -20,11 +20,6 @@ CONFIG = TrainConfig(weights="none", image_size=32, batch_size=6, epochs=4, pati
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def no_override(monkeypatch):
-    monkeypatch.delenv("FRACTURELIB_WEIGHTS", raising=False)
-
-
 @pytest.fixture(scope="module")
 def loaders(tiny_data):
     return make_loaders(read_catalog(tiny_data), CONFIG)
