@@ -19,8 +19,6 @@ from sklearn import metrics as sklearn_metrics
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.evaluation.calibration import calibration_table
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
-from fracturelib.plots.forests import score_forest, subgroup_forest
-from fracturelib.plots.galleries import error_gallery, image_grid
 from fracturelib.plots.style import (
     CLASS_COLOURS,
     FAINT,
@@ -33,22 +31,6 @@ from fracturelib.plots.style import (
     say,
     styled,
 )
-
-__all__ = [
-    "class_counts",
-    "confusion_matrix",
-    "error_gallery",
-    "image_grid",
-    "learning_rate_curve",
-    "loss_curves",
-    "precision_recall_curve",
-    "probability_histogram",
-    "reliability_diagram",
-    "roc_curve",
-    "score_forest",
-    "subgroup_forest",
-    "validation_curves",
-]
 
 
 @styled
