@@ -8,7 +8,6 @@ lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -24,21 +23,20 @@ from efficientnet_lite_pytorch import EfficientNet
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.heads import fit_head
+from benchmarks.outcome import finish
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
 from fracturelib.evaluation.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.features import FeatureDataset
 from fracturelib.images import read_radiograph
-from fracturelib.loaders import RadiographDataset, make_loader
-from fracturelib.model import FractureClassifier, make_head
-from fracturelib.runtime import describe_machine, seeded
+from fracturelib.loaders import RadiographDataset
+from fracturelib.runtime import seeded
 from fracturelib.simulation import ensure_simulated
-from fracturelib.training import fit
 from fracturelib.transforms import denormalize, eval_transform
-from fracturelib.weights import WeightsOrigin
 
 RESAMPLES = 2000
 HEAD_SEEDS = 3  # the recipe's head is averaged over so many starts
@@ -142,13 +140,8 @@ def head_chance(table: pd.DataFrame, found: Tensor, others: list[Tensor]) -> lis
     scaled = (found - mean) / deviation
     sums = [np.zeros(len(other)) for other in others]
     for seed in range(HEAD_SEEDS):
-        config = TrainConfig(seed=seed)
         sets = [FeatureDataset(table[rows].reset_index(drop=True), scaled[rows][None]) for rows in (train, val)]
-        loaders = [make_loader(part, config, shuffle=i == 0) for i, part in enumerate(sets)]
-        with seeded(seed, "head"):
-            head = make_head(found.shape[1], hidden_units=config.hidden_units, dropout=config.dropout)
-        model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
-        fit(model, loaders[0], loaders[1], config)
+        model = fit_head(*sets, seed=seed)
         for i, other in enumerate(others):
             sums[i] += model.predict_proba((other - mean) / deviation).numpy() / HEAD_SEEDS
     return sums
@@ -239,15 +232,6 @@ def load_real() -> pd.DataFrame | None:
         return read_catalog(root)
 
 
-def report(rows: list[dict]) -> None:
-    """The table on screen."""
-    print(f"{'check':50} {'value':>7} {'95 % interval':>17}  {'bar':12} holds")
-    for one in rows:
-        interval = f"{one['low']:.3f} … {one['high']:.3f}"
-        holds = ("yes" if one["holds"] else "NO") if one["bar"] else ""
-        print(f"{one['check']:50} {one['value']:7.3f} {interval:>17}  {one['bar']:12} {holds}")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulation", description=__doc__)
@@ -260,11 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = read_catalog(ensure_simulated(settings.data or default, counts=400 if settings.quick else None))
     print(f"{len(table)} images; {'QUICK: no result; ' if settings.quick else ''}{time.perf_counter() - start:.0f} s")
     rows = lazy_rows(table) + trunk_rows(table, None if settings.quick else load_real())
-    report(rows)
-    if settings.json:
-        content = {"machine": describe_machine(), "quick": settings.quick, "rows": rows}
-        settings.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(one["holds"] for one in rows) else 1
+    return finish(rows, quick=settings.quick, file=settings.json)
 
 
 if __name__ == "__main__":

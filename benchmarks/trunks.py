@@ -10,7 +10,6 @@ left out, said aloud.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -28,17 +27,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from benchmarks.heads import fit_head
+from benchmarks.outcome import finish
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
 from fracturelib.evaluation.metrics import resample_weights, source_codes, weighted_metrics
 from fracturelib.features import FeatureDataset
-from fracturelib.loaders import RadiographDataset, make_loader
-from fracturelib.model import FractureClassifier, make_head
-from fracturelib.runtime import describe_machine, seeded
-from fracturelib.training import fit
+from fracturelib.loaders import RadiographDataset
 from fracturelib.transforms import denormalize, eval_transform
-from fracturelib.weights import WeightsOrigin, imagenet_file, load_trunk
+from fracturelib.weights import imagenet_file, load_trunk
 
 FOLDS, RESAMPLES = 5, 2000
 PENALTIES = np.logspace(-4, -1, 7)  # scikit-learn's C for standardised features
@@ -195,14 +193,9 @@ def _with_validation(data: DataSet, train: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _head(table: pd.DataFrame, found: np.ndarray, *rows: np.ndarray, seed: int) -> np.ndarray:
     """P(fractured) of the third row set by a head trained on the first and stopped on the second."""
-    config = TrainConfig(seed=seed)
     values = torch.from_numpy(found).float()
-    sets = [FeatureDataset(table.iloc[part].reset_index(drop=True), values[None, part]) for part in rows]
-    loaders = [make_loader(part, config, shuffle=index == 0) for index, part in enumerate(sets)]
-    with seeded(seed, "head"):
-        head = make_head(found.shape[1], hidden_units=config.hidden_units, dropout=config.dropout)
-    model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
-    fit(model, loaders[0], loaders[1], config)
+    train, val = (FeatureDataset(table.iloc[part].reset_index(drop=True), values[None, part]) for part in rows[:2])
+    model = fit_head(train, val, seed=seed)
     return model.predict_proba(values[rows[2]]).numpy()
 
 
@@ -256,16 +249,6 @@ def bars(name: str, results: dict[str, tuple[float, np.ndarray]]) -> list[dict]:
     return rows
 
 
-def report(rows: list[dict], *, quick: bool) -> None:
-    """The table on screen."""
-    print("QUICK: a part of the data only, no result" if quick else "", flush=True)
-    print(f"{'check':58} {'value':>7} {'95 % interval':>18}  {'bar':8} holds")
-    for one in rows:
-        interval = f"{one['low']:+.3f} … {one['high']:+.3f}"
-        holds = ("yes" if one["holds"] else "NO") if one["bar"] else ""
-        print(f"{one['check']:58} {one['value']:7.3f} {interval:>18}  {one['bar']:8} {holds}")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__)
@@ -277,11 +260,8 @@ def main(arguments: list[str] | None = None) -> int:
     for data in load_data(quick=settings.quick):
         print(f"{data.name}: {len(data.table)} images, {data.table['group'].nunique()} sources", flush=True)
         rows += measure(data, {name: features(trunk, data.images) for name, trunk in found.items()})
-    report(rows, quick=settings.quick)
-    if settings.json:
-        content = {"machine": describe_machine(), "quick": settings.quick, "rows": rows}
-        settings.json.write_text(json.dumps(content, indent=1) + "\n")
-    return 0 if all(one["holds"] for one in rows) else 1
+    print("QUICK: a part of the data only, no result" if settings.quick else "", flush=True)
+    return finish(rows, quick=settings.quick, file=settings.json, form="+.3f")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,25 @@
+"""How every benchmark ends: a table on screen, the same rows as JSON, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fracturelib.runtime import describe_machine
+
+
+def finish(rows: list[dict], *, quick: bool, file: Path | None, form: str = ".3f") -> int:
+    """Print the rows, write them to `file` where one is named; 1 if a row misses its bar, else 0.
+
+    `form` is the format of the interval's ends, for example with a sign where rows are differences.
+    """
+    width = max(len(one["check"]) for one in rows)
+    print(f"{'check':{width}} {'value':>7} {'95 % interval':>18}  {'bar':12} holds")
+    for one in rows:
+        interval = f"{one['low']:{form}} … {one['high']:{form}}"
+        holds = ("yes" if one["holds"] else "NO") if one["bar"] else ""
+        print(f"{one['check']:{width}} {one['value']:7.3f} {interval:>18}  {one['bar']:12} {holds}")
+    if file:
+        content = {"machine": describe_machine(), "quick": quick, "rows": rows}
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(one["holds"] for one in rows) else 1
