@@ -1,0 +1,5 @@
+"""`python -m fracturelib.cli`."""
+
+from fracturelib.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,81 @@
+"""`fracturelib train`, which is also `train.py`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+from fracturelib.cli.shared import NOTICE, add_command, print_metrics
+from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError
+
+
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """The options are made from the fields of `TrainConfig`."""
+    add_train_options(add_command(commands, "train", _train, "train on a folder of X-rays and write a report"))
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """One option per field of `TrainConfig`, then those that say how to run."""
+    settings = parser.add_argument_group("settings of the run (kept in config.json)")
+    for entry in fields(TrainConfig):
+        flags = ["--" + entry.name.replace("_", "-")]
+        kind = {"int": int, "float": float, "str": str}[entry.type]
+        help_text = entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)"
+        settings.add_argument(
+            *flags,
+            dest=entry.name,
+            type=kind,
+            default=entry.default,
+            metavar=entry.type.upper(),
+            help=help_text,
+        )
+    how = parser.add_argument_group("how to run")
+    how.add_argument("--name", help="name of the run (default: the date and time)")
+    how.add_argument("--runs", default="runs", metavar="FOLDER", help="where runs are kept (default: %(default)s)")
+    how.add_argument("--resume", action="store_true", help="go on with the interrupted run of this name")
+    how.add_argument("--make-split", action="store_true", help="make a missing val or test split, by source")
+    how.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
+    how.add_argument(
+        "--keep-conflicts", action="store_true", help="keep files with the same content and different labels"
+    )
+
+
+def _train(options: argparse.Namespace) -> int:
+    config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
+    name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(
+            f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name"
+        )
+    folder = Path(options.runs) / name
+    options.when_interrupted = (
+        f"\nWhat was learnt so far is kept in {folder}. Go on with the same options and --name {name} --resume."
+    )
+    from fracturelib.pipeline import train_run
+
+    run = train_run(
+        config,
+        folder=folder,
+        resume=options.resume,
+        strict=options.strict,
+        make_split=options.make_split,
+        keep_conflicts=options.keep_conflicts,
+        on_epoch=_print_epoch,
+    )
+    print(f"\nTrunk:  {run.model.origin.detail}")
+    print(f"Best epoch: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images\n")
+    print_metrics(run.metrics, config.data)
+    print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
+    return 0
+
+
+def _print_epoch(history) -> None:
+    row = history.iloc[-1]
+    print(
+        f"epoch {row.epoch:3.0f}  learning rate {row.learning_rate:.1e}  loss {row.train_loss:.3f} train, "
+        f"{row.val_loss:.3f} val  AUC {row.val_auc:.3f} val{'  *' if row.improved else ''}",
+        flush=True,
+    )
