@@ -85,7 +85,7 @@ def test_nothing_loads_a_pickle():
 def test_environment_and_pyproject_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    conda = re.findall(r"^  - ([a-z][^\s#]*)", (ROOT / "environment.yml").read_text(), re.M)
+    conda = re.findall(r"^ +- ([a-z][^\s#]*)", (ROOT / "environment.yml").read_text(), re.M)
     only_conda = {"conda-forge", f"python{project['requires-python']}", "pip", "pytorch-cpu", "pip:"}
     as_pip = {name.replace("pytorch>", "torch>") for name in conda} - only_conda
     assert as_pip == set(asked)
