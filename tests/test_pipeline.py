@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import CatalogError, DataWarning, ImageError, RunError, SplitLeakWarning
-from fracturelib.pipeline import evaluate_run, predict_files, train_run
+from fracturelib.pipeline import evaluate_run, train_run
+from fracturelib.prediction import predict_files
 from fracturelib.runs import load_run
 
 SETTINGS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2, "views": 2}

@@ -30,6 +30,7 @@ LAYERS = [
     "report",
     "runs",
     "pipeline",
+    "prediction",
     "notebook",
     "widgets",
     "cli",

@@ -20,7 +20,7 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from fracturelib.pipeline import predict_files
+    from fracturelib.prediction import predict_files
     from fracturelib.runs import load_run
 
     run = load_run(options.folder)
