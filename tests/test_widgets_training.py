@@ -21,18 +21,15 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fracturelib import notebook
-from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError
 from fracturelib.features import FeatureDataset
-from fracturelib.loaders import make_loaders
-from fracturelib.model import build_model
 from fracturelib.notebook import notebook_run
-from fracturelib.training import fit
+from fracturelib.studies import Workbench
 from fracturelib.weights import WeightsOrigin
-from fracturelib.widgets import evaluation, heads, training
-from fracturelib.widgets.heads import Workbench, choose_images, run_table, train_head
-from fracturelib.widgets.training import LatestJob, TrainingPanel
+from fracturelib.widgets import evaluation, live, training
+from fracturelib.widgets.live import LatestJob
+from fracturelib.widgets.training import TrainingPanel
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
@@ -66,57 +63,6 @@ def values_of(control) -> list:
     if hasattr(control, "options"):
         return [value for _, value in control.options]
     return [control.min, (control.min + control.max) // 2 if isinstance(control.min, int) else 0.5, control.max]
-
-
-# --- heads on stored features ---------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 59))
-def test_a_larger_choice_of_images_contains_the_smaller(count):
-    data = made_up_features(60)
-    smaller, larger = (choose_images(data, size) for size in (count, count + 1))
-    assert len(smaller) == count and set(smaller.table["path"]) < set(larger.table["path"])
-    assert abs(smaller.table["label"].sum() - 0.4 * count) <= 1, "the share of fractures is kept"
-    rows = [int(path.removesuffix(".png")) for path in smaller.table["path"]]
-    assert torch.equal(smaller.features, data.features[:, rows]), "each row keeps its features"
-
-
-def test_all_images_are_the_whole_set_in_its_order(bench):
-    chosen = choose_images(bench.train, 60)
-    assert torch.equal(chosen.features, bench.train.features)
-    assert train_head(bench, CONFIG, images=60).history.equals(train_head(bench, CONFIG).history)
-
-
-def test_a_head_on_features_is_trained_as_on_images(tiny_data):
-    config = TrainConfig(str(tiny_data), weights="none", image_size=32, epochs=2, views=2, patience=2)
-    run = train_head(heads.open_workbench(config), config)
-    loaders = make_loaders(read_catalog(tiny_data), config)
-    on_images = fit(build_model(config), loaders.train, loaders.val, config)
-    pd.testing.assert_frame_equal(run.history, on_images, rtol=1e-4, atol=1e-5)
-
-
-def test_the_test_split_never_meets_the_trunk(tiny_data):
-    config = TrainConfig(str(tiny_data), weights="none", image_size=32, views=1)
-    bench = heads.open_workbench(config)
-    assert set(bench.train.table["split"]) == {"train"} and set(bench.val.table["split"]) == {"val"}
-
-
-def test_runs_side_by_side(bench):
-    runs = [train_head(bench, replace(CONFIG, hidden_units=width), number=i) for i, width in enumerate((4, 8), 1)]
-    table = run_table(runs)
-    assert table["run"].tolist() == [1, 2] and table["hidden units"].tolist() == [4, 8]
-    assert not table.isna().any(axis=None)
-    figure = heads.training_figure(runs[1].history, epochs=3, name="run 2", others=runs[:1])
-    labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
-    assert labels == ["run 1", "run 2"]
-    sizes = [text.get_fontsize() for ax in figure.axes for text in (ax.xaxis.label, *ax.get_xticklabels())]
-    assert min(sizes) >= 11
-
-
-def test_the_ending_in_words(bench):
-    early = train_head(bench, replace(CONFIG, epochs=30, patience=1, learning_rate=1e-8))
-    assert "stopped early" in heads.ending(early)
-    assert "went on to the end" in heads.ending(train_head(bench, replace(CONFIG, epochs=1)))
 
 
 # --- the training panel ---------------------------------------------------------------------------------------------
@@ -157,7 +103,7 @@ def test_training_controls_in_any_order(data, plain_pictures):
 
 def test_the_same_settings_again_take_the_place_of_the_first(bench, plain_pictures):
     panel = TrainingPanel(bench, CONFIG, background=False)
-    first = panel.runs[0]
+    (first,) = panel.runs
     panel.controls["dropout"].value = 0.0
     panel.reset()
     assert [run.number for run in panel.runs] == [2, 3]
@@ -167,20 +113,29 @@ def test_the_same_settings_again_take_the_place_of_the_first(bench, plain_pictur
 
 
 def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
-    monkeypatch.setattr(training, "REDRAW_SECONDS", 0.0)
-    monkeypatch.setattr(training, "REDRAW_TIMES", 0)
+    monkeypatch.setattr(live, "REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr(live, "REDRAW_TIMES", 0)
     panel = TrainingPanel(bench, CONFIG, background=False)
-    seen = []
-    panel.result.observe(lambda change: seen.append(change["new"]), names="value")
+    pictures, words = [], []
+    panel.result.observe(lambda change: pictures.append(change["new"]), names="value")
+    panel.progress.text.observe(lambda change: words.append(change["new"]), names="value")
     panel.controls["hidden_units"].value = 64
-    for epoch, text in enumerate(seen[:3], start=1):
-        assert f"training: epoch {epoch} of at most 3" in text
-    assert "training: epoch" not in seen[-1] and len(seen) == 4
+    assert len(pictures) == 4, "one for each epoch, and the last with the table of the runs"
+    assert ["<table" in picture for picture in pictures] == [False, False, False, True]
+    assert all(f"epoch {epoch} of at most 3" in words[epoch] for epoch in (1, 2, 3))
 
 
-def test_a_new_training_stops_the_one_that_runs(bench, monkeypatch):
-    monkeypatch.setattr(training, "REDRAW_SECONDS", 1e9)
-    panel = TrainingPanel(bench, replace(CONFIG, epochs=1, patience=40))
+def test_a_short_training_is_drawn_once(bench, plain_pictures):
+    panel = TrainingPanel(bench, CONFIG, background=False)
+    pictures = []
+    panel.result.observe(lambda change: pictures.append(change["new"]), names="value")
+    panel.controls["dropout"].value = 0.0
+    assert len(pictures) == 1
+
+
+@pytest.fixture
+def slow_training(monkeypatch):
+    """Trainings wait in their first epoch until `go_on` is set; `begun` says that one is there."""
     begun, go_on, train_for_real = threading.Event(), threading.Event(), training.train_head
 
     def slow(*args, on_epoch, **options):
@@ -191,16 +146,57 @@ def test_a_new_training_stops_the_one_that_runs(bench, monkeypatch):
 
         return train_for_real(*args, on_epoch=report, **options)
 
-    monkeypatch.setattr(training, "train_head", slow)
+    def hold():
+        monkeypatch.setattr(training, "train_head", slow)
+
+    def release():
+        monkeypatch.setattr(training, "train_head", train_for_real)
+
+    return hold, release, begun, go_on
+
+
+def go_on_when_stopped(panel, go_on):
+    stopped = panel.jobs._stop
+    threading.Thread(target=lambda: (stopped.wait(10), go_on.set())).start()
+
+
+def test_a_new_training_stops_the_one_that_runs(bench, slow_training, plain_pictures):
+    hold, release, begun, go_on = slow_training
+    panel = TrainingPanel(bench, replace(CONFIG, epochs=1, patience=40))
+    hold()
     panel.controls["epochs"].value = 40
     assert begun.wait(10)
-    stopped = panel.jobs._stop
-    monkeypatch.setattr(training, "train_head", train_for_real)
-    threading.Thread(target=lambda: (stopped.wait(10), go_on.set())).start()
+    release()
+    go_on_when_stopped(panel, go_on)
     panel.controls["epochs"].value = 2
     panel.jobs.wait()
     assert [run.config.epochs for run in panel.runs] == [1, 2], "the long training left no trace"
     assert panel.result.value.count("<img") == 1
+
+
+def test_a_training_can_be_cancelled(bench, slow_training, plain_pictures):
+    hold, _, begun, go_on = slow_training
+    panel = TrainingPanel(bench, replace(CONFIG, epochs=1, patience=40))
+    before = panel.result.value
+    hold()
+    panel.controls["epochs"].value = 40
+    assert begun.wait(10)
+    go_on_when_stopped(panel, go_on)
+    panel.progress.cancel_button.click()
+    assert [run.config.epochs for run in panel.runs] == [1]
+    table = before.partition("<table")[2]
+    assert panel.result.value.partition("<table")[2] == table, "the finished run is shown again"
+
+
+def test_a_handle_that_moves_on_begins_no_training(bench, monkeypatch, plain_pictures):
+    panel = TrainingPanel(bench, CONFIG)
+    monkeypatch.setattr(live, "SETTLE_SECONDS", 10.0)
+    for width in (4, 64, 256):
+        panel.controls["hidden_units"].value = width
+    monkeypatch.setattr(live, "SETTLE_SECONDS", 0.01)
+    panel.controls["hidden_units"].value = 1024
+    panel.jobs.wait()
+    assert [run.config.hidden_units for run in panel.runs] == [16, 1024]
 
 
 def test_only_the_latest_job_lives():

@@ -1,32 +1,23 @@
-"""Heads trained on features that were computed once: one training, and several side by side in tables and figures."""
+"""Heads trained on features that were computed once: one training, and several side by side in a table."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from fracturelib import plots
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_model, make_head
-from fracturelib.plots.style import INK, STYLE, legend_above, styled
 from fracturelib.runtime import derive_seed, seeded
 from fracturelib.training import fit
 from fracturelib.weights import WeightsOrigin
-
-RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito (2008), less vermillion
 
 
 @dataclass(frozen=True)
@@ -84,6 +75,13 @@ def choose_images(dataset: FeatureDataset, count: int, *, seed: int = 0) -> Feat
     return FeatureDataset(dataset.table.iloc[rows].reset_index(drop=True), dataset.features[:, rows])
 
 
+def new_head_model(bench: Workbench, config: TrainConfig) -> FractureClassifier:
+    """The bench's trunk with a new head; the start weights are those of `build_model(config)`."""
+    with seeded(config.seed, "head"):
+        head = make_head(bench.train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
+    return FractureClassifier(bench.trunk, head, bench.origin)
+
+
 def train_head(
     bench: Workbench,
     config: TrainConfig,
@@ -106,9 +104,7 @@ def train_head(
     """
     train = bench.train if images is None else choose_images(bench.train, images, seed=config.seed)
     config = replace(config, workers=0)
-    with seeded(config.seed, "head"):
-        head = make_head(train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
-    model = FractureClassifier(bench.trunk, head, bench.origin)
+    model = new_head_model(bench, config)
     started = time.perf_counter()
     history = fit(
         model,
@@ -130,6 +126,7 @@ def run_table(runs: Sequence[HeadRun]) -> pd.DataFrame:
                 "hidden units": run.config.hidden_units,
                 "dropout": f"{run.config.dropout:g}",
                 "batch size": run.config.batch_size,
+                "patience": run.config.patience,
                 "images": run.images,
                 "epochs run": len(run.history),
                 "epoch kept": run.history.attrs["best_epoch"],
@@ -141,40 +138,6 @@ def run_table(runs: Sequence[HeadRun]) -> pd.DataFrame:
             for run in runs
         ]
     )
-
-
-@styled
-def overlaid_runs(
-    histories: Mapping[str, pd.DataFrame],
-    *,
-    column: str = "val_loss",
-    label: str = "validation loss",
-    ax: Axes | None = None,
-) -> Axes:
-    """One column of several histories over the epochs; the last one is drawn boldly in black."""
-    *earlier, latest = histories
-    for name, colour in zip(earlier, itertools.cycle(RUN_COLOURS)):
-        ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=name)
-    ax.plot(histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=latest)
-    ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, max(len(history) for history in histories.values()) + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    legend_above(ax, columns=3, columnspacing=1.0)
-    return ax
-
-
-def training_figure(
-    history: pd.DataFrame, *, epochs: int, name: str = "this run", others: Sequence[HeadRun] = ()
-) -> Figure:
-    """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
-    with plt.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.4))
-        left, right = figure.subplots(1, 2)
-        plots.loss_curves(history, ax=left)
-        left.set_xlim(0.5, epochs + 0.5)
-        histories = {f"run {run.number}": run.history for run in others} | {name: history}
-        overlaid_runs(histories, column="val_auc", label="validation AUC", ax=right)
-        right.set_xlim(0.5, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
-    return figure
 
 
 def ending(run: HeadRun) -> str:
