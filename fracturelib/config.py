@@ -50,7 +50,9 @@ class TrainConfig:
     views: int = _setting(
         2, "augmented views per training image, run through a frozen trunk once (0: every epoch)", 0, 10_000
     )
-    threshold: str = _setting("youden", "operating point: youden (chosen on validation) or a fixed number")
+    threshold: str = _setting(
+        "youden", "operating point, by a rule on validation (youden, sensitivity=0.9, costs=20:1), or a fixed number"
+    )
     seed: int = _setting(0, "seed of every random choice", 0, 2**31 - 1)
     workers: int = _setting(0, "processes that read images (0: the main process)", 0, 256)
     device: str = _setting("auto", "auto, cpu, cuda or mps")
@@ -92,11 +94,31 @@ def _check(entry: Any, value: Any) -> None:
 
 
 def _check_threshold(threshold: str) -> None:
-    if threshold == "youden":
-        return
+    parse_threshold_rule(threshold)
+
+
+def parse_threshold_rule(rule: str | float) -> tuple[str, tuple[float, ...]]:
+    """The rule's name and its numbers: "youden" (), "sensitivity" (least,), "costs" (miss, false alarm), "fixed" (p,).
+
+    Raises:
+        ConfigError: the text is none of these rules, or a number of it is out of range.
+    """
+    name, _, text = str(rule).partition("=")
     try:
-        inside = 0.0 < float(threshold) < 1.0
+        if rule == "youden":
+            return "youden", ()
+        if name == "sensitivity" and 0 < float(text) <= 1:
+            return name, (float(text),)
+        if name == "costs":
+            miss, false_alarm = map(float, text.split(":"))
+            if 0 < miss < float("inf") and 0 < false_alarm < float("inf"):
+                return name, (miss, false_alarm)
+        if not text and 0 < float(rule) < 1:
+            return "fixed", (float(rule),)
     except ValueError:
-        inside = False
-    if not inside:
-        raise ConfigError(f"threshold is '{threshold}'", cure="use youden or a number between 0 and 1")
+        pass
+    raise ConfigError(
+        f"threshold is {rule!r}",
+        cure="use youden, sensitivity=0.9 (at least that, on validation), costs=20:1 (a miss : a false alarm), or a "
+        "number between 0 and 1",
+    )

@@ -13,10 +13,18 @@ import pandas as pd
 import torch
 
 from fracturelib.catalog import fingerprint, read_catalog
+from fracturelib.checks import run_checks
 from fracturelib.config import TrainConfig
-from fracturelib.errors import DataWarning, FracturelibWarning, RunError
-from fracturelib.evaluation import Evaluation, choose_threshold, evaluate, predict
-from fracturelib.evaluation.baselines import baseline_predictions
+from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
+from fracturelib.evaluation import (
+    Evaluation,
+    Scored,
+    baseline_predictions,
+    choose_threshold,
+    evaluate,
+    fit_temperature,
+    predict,
+)
 from fracturelib.features import feature_loaders
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_model
@@ -75,23 +83,27 @@ def train_run(
             on_epoch=on_epoch,
         )
         validation = predict(model, loaders.val)
-        threshold = choose_threshold(validation["label"], validation["probability"], rule=config.threshold)
+        threshold = choose_threshold(validation, rule=config.threshold)
+        temperature = fit_temperature(validation)
         predictions = with_prediction(predict(model, loaders.test), threshold)
         evaluation = evaluate(
             predictions,
             threshold=threshold,
             threshold_rule=config.threshold,
+            temperature=temperature,
             baselines=baseline_predictions(table, rule=config.threshold),
             seed=config.seed,
         )
-    record |= {"threshold": threshold, "warnings": messages, "seconds": round(time.monotonic() - started, 1)}
+        checks = run_checks(model, table, config, predictions, threshold=threshold)
+    record |= {"threshold": threshold, "temperature": temperature, "warnings": messages}
+    record |= {"seconds": round(time.monotonic() - started, 1)}
     record |= {"best_epoch": history.attrs["best_epoch"], "stopped_early": history.attrs["stopped_early"]}
-    write_run(folder, record, table, model, history, evaluation, predictions)
+    write_run(folder, record, table, model, history, evaluation, predictions, checks=checks)
     return Run(folder, config, record, model, history, evaluation.to_dict())
 
 
 def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = False) -> tuple[Evaluation, pd.DataFrame]:
-    """Test numbers and predictions of a saved run, at the run's own threshold.
+    """Test numbers and predictions of a saved run, at the run's own threshold and temperature.
 
     Args:
         run: from `load_run`.
@@ -120,8 +132,10 @@ def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = Fal
         predictions,
         threshold=run.threshold,
         threshold_rule=run.config.threshold,
-        # The baselines are fitted on the run's own training images, which an external folder does not hold.
-        baselines=None if external else baseline_predictions(table, rule=run.config.threshold),
+        temperature=run.record.get("temperature"),
+        baselines=_external_baselines(run, table)
+        if external
+        else baseline_predictions(table, rule=run.config.threshold),
         set_name="external test" if external else "test",
         seed=run.config.seed,
     )
@@ -131,6 +145,20 @@ def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = Fal
 def is_external(run: Run, data: str | Path | None) -> bool:
     """True when `data` names another folder than the one that the run was trained on."""
     return data is not None and Path(data).resolve() != Path(run.config.data).resolve()
+
+
+def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] | None:
+    """The baselines, fitted on the run's own training images, if these are still where they were; else none."""
+    try:
+        table = read_catalog(
+            run.config.data,
+            make_split=run.record["data"]["make_split"],
+            keep_conflicts=run.record["data"]["keep_conflicts"],
+            seed=run.config.seed,
+        )
+    except FracturelibError:
+        return None
+    return baseline_predictions(table, test=external[external["split"] == "test"], rule=run.config.threshold)
 
 
 def with_prediction(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from fracturelib import __version__
 from fracturelib.catalog import describe, fingerprint
+from fracturelib.checks import Checks
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
@@ -184,14 +185,17 @@ def write_run(
     history: pd.DataFrame,
     evaluation: Evaluation,
     predictions: pd.DataFrame,
+    *,
+    checks: Checks | None = None,
 ) -> None:
     """All files of a finished run; the model comes last, since its presence says that the run is complete."""
     history.to_csv(folder / "history.csv", index=False)
     predictions.to_csv(folder / "predictions.csv", index=False)
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_json(folder / "config.json", record)
-    write_report(folder, record=record, table=table, history=history, evaluation=evaluation, predictions=predictions)
-    write_model_card(folder, record=record, table=table, history=history, evaluation=evaluation)
+    about = {"record": record, "table": table, "history": history, "evaluation": evaluation, "checks": checks}
+    write_report(folder, predictions=predictions, **about)
+    write_model_card(folder, **about)
     partial = folder / (MODEL + ".part")
     save_file(model.trained_state(), partial)
     partial.replace(folder / MODEL)

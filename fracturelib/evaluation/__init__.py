@@ -1,25 +1,50 @@
 """Predictions → numbers with intervals, thresholds, calibration, and two baselines beside the model."""
 
 from fracturelib.evaluation.baselines import Scored, baseline_predictions, file_metadata
-from fracturelib.evaluation.calibration import calibration_table
-from fracturelib.evaluation.comparison import compare, comparison_table, subgroup_table
-from fracturelib.evaluation.metrics import choose_threshold, scores, wilson_interval
-from fracturelib.evaluation.result import Evaluation, evaluate, predict, predictive_values, worst_errors
+from fracturelib.evaluation.calibration import (
+    apply_temperature,
+    brier_decomposition,
+    calibration_summary,
+    calibration_table,
+    fit_temperature,
+)
+from fracturelib.evaluation.comparison import compare, comparison_table, drop_table
+from fracturelib.evaluation.intervals import mean_interval, units_of, wilson_interval
+from fracturelib.evaluation.metrics import scores
+from fracturelib.evaluation.prevalence import predictive_value_table, predictive_values
+from fracturelib.evaluation.result import Evaluation, evaluate, predict
+from fracturelib.evaluation.robustness import PERTURBATIONS, perturb, robustness_table
+from fracturelib.evaluation.subgroups import conspicuity_thirds, least_certain, subgroup_table, worst_errors
+from fracturelib.evaluation.thresholds import choose_threshold, describe_rule
 
 __all__ = [
+    "PERTURBATIONS",
     "Evaluation",
     "Scored",
+    "apply_temperature",
     "baseline_predictions",
+    "brier_decomposition",
+    "calibration_summary",
     "calibration_table",
     "choose_threshold",
     "compare",
     "comparison_table",
+    "conspicuity_thirds",
+    "describe_rule",
+    "drop_table",
     "evaluate",
     "file_metadata",
+    "fit_temperature",
+    "least_certain",
+    "mean_interval",
+    "perturb",
     "predict",
+    "predictive_value_table",
     "predictive_values",
+    "robustness_table",
     "scores",
     "subgroup_table",
+    "units_of",
     "wilson_interval",
     "worst_errors",
 ]

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.metrics import choose_threshold
+from fracturelib.evaluation.thresholds import choose_threshold
 from fracturelib.images import read_radiograph
 
 MAJORITY, METADATA = "majority class", "metadata only"
@@ -89,7 +89,7 @@ def baseline_predictions(
     threshold = 0.5
     if validation["label"].nunique() == 2:
         chances = model.predict_proba(file_metadata(validation, root=root, progress=progress))[:, 1]
-        threshold = choose_threshold(validation["label"], chances, rule=rule)
+        threshold = choose_threshold(validation.assign(probability=chances), rule=rule)
     chances = model.predict_proba(file_metadata(target, root=target_root, progress=progress))[:, 1]
     share = train["label"].mean()
     return {
@@ -99,5 +99,6 @@ def baseline_predictions(
 
 
 def _with_probability(table: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
-    kept = table[["path", "label", "source_id"]].reset_index(drop=True)
+    columns = [name for name in ("path", "label", "source_id", "patient_id") if name in table]
+    kept = table[columns].reset_index(drop=True)
     return kept.assign(probability=probabilities)

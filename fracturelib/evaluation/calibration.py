@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.metrics import CALIBRATION_BINS, calibration_bin, check_predictions, wilson_interval
+from fracturelib.evaluation.intervals import wilson_interval
+from fracturelib.evaluation.metrics import CALIBRATION_BINS, calibration_bin, check_predictions
+from fracturelib.evaluation.thresholds import validation_arrays
 
 _EDGE = 1e-7  # probabilities of exactly 0 and 1 have no finite logit
 
@@ -50,18 +51,13 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarra
     return expit(logit(np.clip(probabilities, _EDGE, 1 - _EDGE)) / temperature)
 
 
-def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """The temperature in 0.05…20 with the lowest log loss on *validation* labels and probabilities.
+def fit_temperature(validation: pd.DataFrame) -> float:
+    """The temperature in 0.05…20 with the lowest log loss on *validation* predictions (label, probability, split).
 
     Raises:
-        EvaluationError: one class only; see `check_predictions`.
+        EvaluationError: rows of another split than validation; one class only; see `check_predictions`.
     """
-    truth, chance = check_predictions(labels, probabilities)
-    if truth.min() == truth.max():
-        raise EvaluationError(
-            "the temperature cannot be fitted: the validation files are of one class only",
-            cure="add validation files of the other class",
-        )
+    truth, chance = validation_arrays(validation, "the temperature")
     sign = np.where(truth == 1, -1, 1)
     scaled = sign * logit(np.clip(chance, _EDGE, 1 - _EDGE))
 
@@ -73,17 +69,45 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def brier_decomposition(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
-    """Brier score = reliability - resolution + uncertainty, each file taken at its bin's mean probability.
+    """Brier score = reliability - resolution + uncertainty + within_bins, exactly.
 
-    reliability: how far the bins lie from the diagonal (0 is perfect). resolution: how far the shares of
-    the bins lie from the overall share (more is better). uncertainty: what guessing the overall share would
-    give.
+    reliability: how far the bins lie from the diagonal (0 is perfect). resolution: how far the shares of the bins lie
+    from the overall share (more is better). uncertainty: what guessing the overall share would give. within_bins: the
+    small rest, because the probabilities inside a bin are not all equal (Stephenson et al., Weather and Forecasting 23
+    (2008), 752–757).
     """
-    truth, _ = check_predictions(labels, probabilities)
+    truth, chance = check_predictions(labels, probabilities)
     table = calibration_table(labels, probabilities)
     weight, overall = table["n"] / len(truth), truth.mean()
-    return {
+    parts = {
         "reliability": float((weight * (table["mean_probability"] - table["share_fractured"]) ** 2).sum()),
         "resolution": float((weight * (table["share_fractured"] - overall) ** 2).sum()),
         "uncertainty": float(overall * (1 - overall)),
+    }
+    explained = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
+    return parts | {"within_bins": float(np.mean((chance - truth) ** 2) - explained)}
+
+
+def calibration_summary(labels: ArrayLike, probabilities: ArrayLike, *, temperature: float | None) -> pd.DataFrame:
+    """Calibration as trained and with a temperature: one row per quantity: quantity, as_trained, with_temperature.
+
+    Quantities: brier, its parts (reliability, resolution, uncertainty, within_bins), ece, log_loss. Without a
+    temperature the second column is left out.
+    """
+    truth, chance = check_predictions(labels, probabilities)
+    columns = {"as_trained": chance}
+    if temperature is not None:
+        columns["with_temperature"] = apply_temperature(chance, temperature)
+    found = {name: _quantities(truth, values) for name, values in columns.items()}
+    return pd.DataFrame(found).rename_axis("quantity").reset_index()
+
+
+def _quantities(truth: np.ndarray, chance: np.ndarray) -> dict[str, float]:
+    bins = calibration_table(truth, chance)
+    safe = np.clip(chance, _EDGE, 1 - _EDGE)
+    return {
+        "brier": float(np.mean((chance - truth) ** 2)),
+        **brier_decomposition(truth, chance),
+        "ece": float((bins["n"] * (bins["mean_probability"] - bins["share_fractured"]).abs()).sum() / len(truth)),
+        "log_loss": float(-np.mean(np.log(np.where(truth == 1, safe, 1 - safe)))),
     }

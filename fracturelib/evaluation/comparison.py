@@ -1,4 +1,4 @@
-"""Scores side by side: several models on the same files, and one model on subgroups of the files."""
+"""Scores side by side: several models on the same files, and one model on two sets of files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ import pandas as pd
 
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.baselines import Scored
-from fracturelib.evaluation.metrics import (
-    FEWEST_SOURCES,
-    check_predictions,
-    resample_weights,
-    scores,
-    source_codes,
-    weighted_metrics,
-)
+from fracturelib.evaluation.intervals import percentile_interval, resample_weights, units_of
+from fracturelib.evaluation.metrics import check_predictions, scores, weighted_metrics
 
-# Columns that describe the file or the prediction, not the patient: no subgroups from these.
-NOT_SUBGROUPS = (
-    "path", "split", "label", "source_id", "patient_id", "width", "height", "truncated", "sha256", "file",
-    "probability", "prediction",
-)  # fmt: skip
+COMPARED = ("auc", "sensitivity", "specificity", "accuracy")
 
 
 def comparison_table(
@@ -45,80 +35,31 @@ def comparison_table(
 
 
 def scores_of(predictions: pd.DataFrame, *, threshold: float, resamples: int, seed: int) -> pd.DataFrame:
-    """`scores` of a table with the columns label, probability and source_id."""
+    """`scores` of a table with the columns label, probability, source_id and, where known, patient_id."""
+    units = units_of(predictions)
     return scores(
         predictions["label"],
         predictions["probability"],
         threshold=threshold,
-        sources=predictions["source_id"],
+        sources=units.codes,
+        unit=units.name,
         resamples=resamples,
         seed=seed,
     )
 
 
 def _check_same_files(first: pd.DataFrame, other: pd.DataFrame, name: str) -> None:
-    """Order does not matter; files and labels do."""
-    expected, found = (dict(zip(table["path"], table["label"], strict=True)) for table in (first, other))
+    """Order does not matter; files, labels and, where both tables know them, contents do."""
+    named = [column for column in ("path", "label", "sha256") if column in first and column in other]
+    expected, found = ({tuple(row) for row in table[named].to_numpy(dtype=object)} for table in (first, other))
     if expected != found or len(first) != len(other):
-        unlike = sum(expected.get(path) != label for path, label in found.items())
+        unlike = len(found - expected)
         raise EvaluationError(
-            f"the predictions of '{name}' do not match the first ones ({len(expected)} files): {unlike} of "
-            f"its {len(found)} files are unknown there or labelled otherwise",
+            f"the predictions of '{name}' do not match the first ones ({len(first)} files): {unlike} of its "
+            f"{len(other)} files are unknown there, labelled otherwise or of another content",
             cause="the predictions come from different data sets or splits",
             cure="compare models on the same files",
         )
-
-
-def subgroup_table(
-    predictions: pd.DataFrame, *, threshold: float, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    """Sensitivity, specificity and AUC for each value of every optional column with 2 to 12 values.
-
-    Columns: column, group, n, sources, n_fractured, then for each metric its value, `_low` and `_high`, and
-    note, which warns of small groups. Columns that hold nearly as many values as files describe files, not
-    groups, and are left out.
-    """
-    rows = []
-    for column in predictions.columns.difference(NOT_SUBGROUPS, sort=False):
-        values = _groups(predictions[column])
-        if not 2 <= values.nunique() <= min(12, len(values) // 2):
-            continue
-        for group, part in predictions.groupby(values, sort=True):
-            result = scores_of(part, threshold=threshold, resamples=resamples, seed=seed)
-            rows.append({"column": column, "group": group, **_subgroup_row(part, result.set_index("metric"))})
-    return pd.DataFrame(rows)
-
-
-def _groups(column: pd.Series) -> pd.Series:
-    """The group of each file as text: "not stated" for a gap, "no" and "yes" for a column of 0 and 1."""
-    values = column.astype(object).where(column.notna(), "not stated").astype(str)
-    answers = {
-        "0": "no",
-        "1": "yes",
-        "0.0": "no",
-        "1.0": "yes",
-        "False": "no",
-        "True": "yes",
-        "not stated": "not stated",
-    }
-    return values.map(answers) if values.isin(list(answers)).all() else values
-
-
-def _subgroup_row(part: pd.DataFrame, result: pd.DataFrame) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "n": len(part),
-        "sources": part["source_id"].nunique(),
-        "n_fractured": int(part["label"].sum()),
-    }
-    for metric in ("sensitivity", "specificity", "auc"):
-        row[metric] = result.loc[metric, "value"]
-        row[f"{metric}_low"], row[f"{metric}_high"] = result.loc[metric, ["low", "high"]]
-    fractured, healthy = (result.loc[metric, "sources"] for metric in ("sensitivity", "specificity"))
-    small = min(fractured, healthy) < FEWEST_SOURCES
-    row["note"] = result.loc["auc", "note"]
-    if small:
-        row["note"] = f"small group: {fractured} fractured and {healthy} other sources"
-    return row
 
 
 def compare(
@@ -128,49 +69,74 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Differences first - second on the same files, with paired 95 % bootstrap intervals over sources.
+    """Differences first - second on the same files, with paired 95 % bootstrap intervals over units.
 
-    Both are resampled together, so that what is hard for both cancels. Columns: metric (auc, sensitivity,
-    specificity, accuracy), difference, low, high, verdict ("no difference shown", "first is higher",
-    "second is higher", "not estimable").
+    Both are resampled together, so that what is hard for both cancels. Columns: metric (auc, sensitivity, specificity,
+    accuracy), first, second, difference, low, high, verdict ("no difference shown", "first is higher", "second is
+    higher", "not estimable: …").
 
     Raises:
         EvaluationError: the predictions are of different files.
     """
     _check_same_files(first[0], second[0], "second")
     left = first[0].reset_index(drop=True)
-    right = second[0].set_index("path").loc[left["path"]]
-    labels, one = check_predictions(left["label"], left["probability"])
-    _, other = check_predictions(right["label"], right["probability"])
-    codes = source_codes(left["source_id"], len(left))
-
-    def differences(weights: np.ndarray) -> pd.DataFrame:
-        a = weighted_metrics(labels, one, threshold=first[1], weights=weights)
-        b = weighted_metrics(labels, other, threshold=second[1], weights=weights)
-        return pd.DataFrame(a) - pd.DataFrame(b)
-
-    point = differences(np.ones((1, len(labels)))).iloc[0]
-    blocks = resample_weights(labels, codes, resamples=resamples, seed=seed)
-    draws = pd.concat([differences(weights) for weights in blocks])
-    enough = min(len(np.unique(codes[labels == value])) for value in (0, 1)) >= FEWEST_SOURCES
+    right = second[0].set_index("path").loc[left["path"]].reset_index()
+    labels, _ = check_predictions(left["label"], left["probability"])
+    units = units_of(left)
+    weights = [np.ones((1, len(labels))), *resample_weights(labels, units.codes, resamples=resamples, seed=seed)]
+    one = _draws(left, first[1], weights)
+    other = _draws(right, second[1], weights)
+    fewest = min(len(np.unique(units.codes[labels == value])) for value in (0, 1))
     rows = []
-    for metric in ("auc", "sensitivity", "specificity", "accuracy"):
-        low, high = np.quantile(draws[metric], (0.025, 0.975)) if enough else (np.nan, np.nan)
-        rows.append(
-            {
-                "metric": metric,
-                "difference": point[metric],
-                "low": low,
-                "high": high,
-                "verdict": _verdict(low, high),
-            }
-        )
+    for metric in COMPARED:
+        row = {"metric": metric, "first": one[metric][0], "second": other[metric][0]}
+        rows.append(row | _difference(one[metric] - other[metric], fewest, units.name))
     return pd.DataFrame(rows)
 
 
-def _verdict(low: float, high: float) -> str:
-    if np.isnan(low):
-        return f"not estimable: fewer than {FEWEST_SOURCES} sources in one class"
-    if low > 0:
-        return "first is higher"
-    return "second is higher" if high < 0 else "no difference shown"
+def drop_table(
+    internal: Scored | tuple[pd.DataFrame, float],
+    external: Scored | tuple[pd.DataFrame, float],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How scores change from the internal to an external test: columns as `compare`, first external, second internal.
+
+    The two sets hold different patients, so that they are resampled apart and nothing cancels. A negative difference
+    is a drop.
+    """
+    sides, fewest = [], []
+    for number, (predictions, threshold) in enumerate((external, internal)):
+        labels, _ = check_predictions(predictions["label"], predictions["probability"])
+        units = units_of(predictions)
+        blocks = resample_weights(labels, units.codes, resamples=resamples, seed=seed + number)
+        sides.append(_draws(predictions, threshold, [np.ones((1, len(labels))), *blocks]))
+        fewest.append(min(len(np.unique(units.codes[labels == value])) for value in (0, 1)))
+    one, other = sides
+    rows = []
+    for metric in COMPARED:
+        row = {"metric": metric, "first": one[metric][0], "second": other[metric][0]}
+        rows.append(row | _difference(one[metric] - other[metric], min(fewest), "patients or sources"))
+    return pd.DataFrame(rows)
+
+
+def _draws(predictions: pd.DataFrame, threshold: float, weights: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Each compared metric for the data as they are, which come first, and for every resample: (1 + R,)."""
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    found = [weighted_metrics(labels, chances, threshold=threshold, weights=block) for block in weights]
+    return {metric: np.concatenate([block[metric] for block in found]) for metric in COMPARED}
+
+
+def _difference(draws: np.ndarray, fewest: int, unit: str) -> dict[str, Any]:
+    """Difference (the first of `draws`), its interval, and what may be said of it."""
+    if np.isnan(draws[0]):
+        low, high, verdict = np.nan, np.nan, "not estimable: the files are of one class only"
+    elif np.ptp(draws) == 0 and draws[0] == 0:
+        low, high, verdict = 0.0, 0.0, "no difference shown"
+    else:
+        low, high, verdict = percentile_interval(draws[1:], units=fewest, name=f"{unit} per class")
+        verdict = verdict.removeprefix("interval ")
+    if not verdict:
+        verdict = "first is higher" if low > 0 else "second is higher" if high < 0 else "no difference shown"
+    return {"difference": draws[0], "low": low, "high": high, "verdict": verdict}

@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.baselines import Scored
-from fracturelib.evaluation.calibration import calibration_table
-from fracturelib.evaluation.comparison import compare, comparison_table, subgroup_table
-from fracturelib.evaluation.metrics import (
-    FEWEST_SOURCES,
-    check_predictions,
-)
+from fracturelib.evaluation.calibration import apply_temperature, calibration_summary, calibration_table
+from fracturelib.evaluation.comparison import compare, comparison_table
+from fracturelib.evaluation.intervals import FEWEST_UNITS, Units, units_of
+from fracturelib.evaluation.metrics import check_predictions
+from fracturelib.evaluation.prevalence import predictive_value_table
+from fracturelib.evaluation.subgroups import subgroup_table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,17 +36,21 @@ class Evaluation:
     """The result on one set of files, everything that the report and `metrics.json` need.
 
     Attributes:
-        scores: one row per metric: metric, value, low, high, n, sources, note.
+        scores: one row per metric, see `scores`.
         comparison: the same with the column `model` in front; the model and every baseline.
         differences: the model minus each baseline: column `baseline`, then those of `compare`.
         confusion: 2 × 2 counts, rows the truth, columns what the model called.
         report: precision, recall, f1-score and support per class, then the averages.
-        calibration: see `calibration_table`.
+        prevalence: see `predictive_value_table`.
+        calibration, calibration_summary: see `calibration_table` and the function of that name.
+        calibrated: `calibration_table` with the temperature; empty without one.
         subgroups: see `subgroup_table`; empty where the table has no such columns.
         threshold: a file is called fractured when its probability is at least this.
-        threshold_rule: "youden" (chosen on validation), or the fixed number as text.
+        threshold_rule: the rule by which it was chosen on validation, or the fixed number, as text.
+        temperature: fitted on validation; None where it is not known.
         set_name: "test", or "external test" for data from elsewhere.
-        n_files, n_sources, n_fractured: files, effective sample size (original images), fractured files.
+        n_files, n_sources, n_fractured: files, original images, fractured files.
+        n_units, unit: effective sample size: how many of what every interval counts ("patients", "sources").
         resamples: bootstrap resamples behind every interval (half as many for subgroups).
         warnings: what a reader must know before believing the numbers.
     """
@@ -56,13 +60,19 @@ class Evaluation:
     differences: pd.DataFrame
     confusion: pd.DataFrame
     report: pd.DataFrame
+    prevalence: pd.DataFrame
     calibration: pd.DataFrame
+    calibrated: pd.DataFrame
+    calibration_summary: pd.DataFrame
     subgroups: pd.DataFrame
     threshold: float
     threshold_rule: str
+    temperature: float | None
     set_name: str
     n_files: int
     n_sources: int
+    n_units: int
+    unit: str
     n_fractured: int
     resamples: int
     warnings: list[str] = field(default_factory=list)
@@ -91,8 +101,8 @@ def _plain(value: Any) -> Any:
 def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> pd.DataFrame:
     """P(fractured) for every row of `loader.dataset.table`, in the table's row order.
 
-    Returns: path, label, probability, source_id, then the table's optional columns. The model is left in
-    the mode (train or eval) in which it came.
+    Returns: path, label, probability, source_id, split, then the table's optional columns and sha256. The model is
+    left in the mode (train or eval) in which it came.
 
     Raises:
         EvaluationError: the loader leaves files out or repeats them; the model gives something else than a
@@ -106,9 +116,12 @@ def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> p
     finally:
         model.train(was_training)
     check_predictions(table["label"], found)
-    hidden = ["path", "label", "source_id", "split", "width", "height", "truncated", "sha256"]
-    kept = table[["path", "label"]].assign(probability=found, source_id=table["source_id"])
-    return pd.concat([kept, table.drop(columns=hidden, errors="ignore")], axis=1).reset_index(drop=True)
+    front, end = ["source_id", "split"], ["sha256"]
+    hidden = ["path", "label", *front, *end, "width", "height", "truncated"]
+    kept = table[["path", "label"]].assign(probability=found)
+    parts = [table[[name for name in names if name in table]] for names in (front, end)]
+    optional = table.drop(columns=hidden, errors="ignore")
+    return pd.concat([kept, parts[0], optional, parts[1]], axis=1).reset_index(drop=True)
 
 
 def _probabilities(model: nn.Module, loader: DataLoader, *, rows: int, progress: bool) -> np.ndarray:
@@ -141,14 +154,16 @@ def evaluate(
     *,
     threshold: float,
     threshold_rule: str = "youden",
+    temperature: float | None = None,
     baselines: Mapping[str, Scored] | None = None,
     set_name: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge predictions (path, label, probability, source_id, …) at a threshold fixed beforehand.
+    """Judge predictions (path, label, probability, source_id, …) at a threshold and temperature fixed beforehand.
 
-    There is no way to choose the threshold here: take it from `choose_threshold` on validation predictions.
+    There is no way to choose either here: take them from `choose_threshold` and `fit_temperature`, which accept
+    validation predictions only. The temperature changes no call, only what the probabilities say about themselves.
 
     Raises:
         EvaluationError: see `check_predictions` and `comparison_table`.
@@ -158,22 +173,31 @@ def evaluate(
     comparison = comparison_table(models, resamples=resamples, seed=seed)
     called = (chances >= threshold).astype(int)
     own = comparison[comparison["model"] == MODEL].drop(columns="model").reset_index(drop=True)
+    units = units_of(predictions)
+    cooled = None if temperature is None else apply_temperature(chances, temperature)
+    again = {"threshold": threshold, "resamples": max(1, resamples // 2), "seed": seed}
     return Evaluation(
         scores=own,
         comparison=comparison,
         differences=_differences(models, resamples=resamples, seed=seed),
         confusion=_confusion(labels, called),
         report=_report(labels, called),
+        prevalence=predictive_value_table(predictions, **again),
         calibration=calibration_table(labels, chances),
-        subgroups=subgroup_table(predictions, threshold=threshold, resamples=max(1, resamples // 2), seed=seed),
+        calibrated=pd.DataFrame() if cooled is None else calibration_table(labels, cooled),
+        calibration_summary=calibration_summary(labels, chances, temperature=temperature),
+        subgroups=subgroup_table(predictions, **again),
         threshold=float(threshold),
         threshold_rule=str(threshold_rule),
+        temperature=temperature,
         set_name=set_name,
         n_files=len(labels),
         n_sources=int(predictions["source_id"].nunique()),
+        n_units=units.count,
+        unit=units.name,
         n_fractured=int(labels.sum()),
         resamples=resamples,
-        warnings=_warnings(predictions, own),
+        warnings=_warnings(predictions, units, own),
     )
 
 
@@ -184,7 +208,7 @@ def _differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> 
         for name, other in models.items()
         if name != MODEL
     ]
-    columns = ["baseline", "metric", "difference", "low", "high", "verdict"]
+    columns = ["baseline", "metric", "first", "second", "difference", "low", "high", "verdict"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -206,42 +230,15 @@ def _report(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
     return table.astype({"support": int})
 
 
-def _warnings(predictions: pd.DataFrame, own: pd.DataFrame) -> list[str]:
+def _warnings(predictions: pd.DataFrame, units: Units, own: pd.DataFrame) -> list[str]:
     found = []
-    sources = predictions["source_id"].nunique()
-    if sources < FEWEST_SOURCES:
-        found.append(f"only {sources} sources: no interval can be given")
-    elif len(predictions) >= 2 * sources:
-        found.append(f"{len(predictions)} files come from only {sources} original images; the intervals count these")
+    if units.count < FEWEST_UNITS:
+        found.append(f"only {units.count} {units.name}: no interval can be given")
+    elif len(predictions) >= 2 * units.count:
+        found.append(f"{len(predictions)} files come from only {units.count} {units.name}; the intervals count these")
     if predictions["label"].min() == predictions["label"].max():
         found.append(f"every file is {CLASS_NAMES[predictions['label'].iloc[0]]}: most metrics are not estimable")
     auc = own.set_index("metric").loc["auc"]
     if auc["low"] < 0.5:
         found.append("the interval of the AUC includes 0.5: no skill is shown beyond guessing")
     return found
-
-
-def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
-    """Positive and negative predictive value at a stated prevalence (Bayes); NaN if no file is called so.
-
-    Raises:
-        EvaluationError: a number lies outside 0…1.
-    """
-    if not all(0 <= value <= 1 for value in (sensitivity, specificity, prevalence)):
-        raise EvaluationError("sensitivity, specificity and prevalence must lie between 0 and 1")
-    true_positive, false_positive = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-    true_negative, false_negative = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
-    positive, negative = true_positive + false_positive, true_negative + false_negative
-    return (
-        true_positive / positive if positive else np.nan,
-        true_negative / negative if negative else np.nan,
-    )
-
-
-def worst_errors(predictions: pd.DataFrame, *, threshold: float, count: int = 8) -> pd.DataFrame:
-    """The wrongly called files, the most confident mistake first; new column `error` = |probability -
-    label|."""
-    called = (predictions["probability"] >= threshold).astype(int)
-    wrong = predictions[called != predictions["label"]]
-    wrong = wrong.assign(error=(wrong["probability"] - wrong["label"]).abs())
-    return wrong.sort_values(["error", "path"], ascending=[False, True]).head(count)

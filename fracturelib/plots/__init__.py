@@ -1,5 +1,6 @@
 """One figure per function: each takes and returns `Axes`; those that show several pictures fill a figure."""
 
+from fracturelib.plots.checks import cost_curve, localisation_points, occlusion_points, robustness_curves
 from fracturelib.plots.curves import (
     class_counts,
     confusion_matrix,
@@ -12,7 +13,7 @@ from fracturelib.plots.curves import (
     validation_curves,
 )
 from fracturelib.plots.forests import score_forest, subgroup_forest
-from fracturelib.plots.galleries import error_gallery, image_grid
+from fracturelib.plots.galleries import error_gallery, heat_overlay, image_grid
 from fracturelib.plots.style import CLASS_COLOURS, STYLE
 
 __all__ = [
@@ -20,13 +21,18 @@ __all__ = [
     "STYLE",
     "class_counts",
     "confusion_matrix",
+    "cost_curve",
     "error_gallery",
+    "heat_overlay",
     "image_grid",
     "learning_rate_curve",
+    "localisation_points",
     "loss_curves",
+    "occlusion_points",
     "precision_recall_curve",
     "probability_histogram",
     "reliability_diagram",
+    "robustness_curves",
     "roc_curve",
     "score_forest",
     "subgroup_forest",

@@ -57,9 +57,10 @@ def subgroup_forest(subgroups: pd.DataFrame, *, metric: str = "sensitivity", ax:
     rows = subgroups.rename(columns={metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"})
     _forest_points(ax, np.arange(len(rows)), rows, INK, "o", metric, missing="–")
     names = [f"{shorten(str(row.column), 16)}: {shorten(str(row.group), 16)}" for row in rows.itertuples()]
-    labels = [f"{name} ({row.n}/{row.sources})" for name, row in zip(names, rows.itertuples(), strict=True)]
+    labels = [f"{name} ({row.n}/{row.units})" for name, row in zip(names, rows.itertuples(), strict=True)]
     ax.set_yticks(range(len(rows)), labels)
-    ax.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), ylabel="group (files/original images)")
+    unit = rows["unit"].iloc[0] if (rows["unit"] == rows["unit"].iloc[0]).all() else "units"
+    ax.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), ylabel=f"group (files/{unit})")
     ax.set_xlabel(f"{METRICS[metric]}, with 95 % interval")
     ax.grid(False, axis="y")
     return ax

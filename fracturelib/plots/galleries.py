@@ -1,4 +1,4 @@
-"""Images side by side: any grid of radiographs, and the gallery of a model's worst errors."""
+"""Images side by side: any grid of radiographs, the gallery of a model's errors, and heat laid over a picture."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import FigureBase
+from PIL import Image
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, shorten
@@ -51,10 +52,24 @@ def image_grid(
     return grid[: len(images)]
 
 
+def heat_overlay(image: np.ndarray, heat: np.ndarray, *, strength: float = 0.55) -> np.ndarray:
+    """A radiograph (H, W), uint8, as colour (H, W, 3), uint8, with a heat map (S, S), 0…1, glowing over it.
+
+    The hotter, the more of the colour (from yellow to white) and the less of the picture; without heat it stays grey.
+    """
+    height, width = image.shape[:2]
+    scaled = Image.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8)).resize((width, height), Image.BILINEAR)
+    amount = np.asarray(scaled, dtype=float)[..., None] / 255
+    glow = 255 * plt.get_cmap("inferno")(amount[..., 0])[..., :3]
+    grey = np.repeat(image[..., None].astype(float), 3, axis=2)
+    weight = strength * np.sqrt(amount)
+    return np.clip(np.rint((1 - weight) * grey + weight * glow), 0, 255).astype(np.uint8)
+
+
 def error_gallery(
     errors: pd.DataFrame, images: Sequence[np.ndarray], *, columns: int = 4, figure: FigureBase | None = None
 ) -> np.ndarray:
-    """The rows of `evaluation.worst_errors` with their images; the frame has the colour of the true class."""
+    """Rows of `worst_errors` or `least_certain` with their images; the frame has the colour of the true class."""
     rows = list(errors.itertuples())
     names = [row.path.rsplit("/", 1)[-1] for row in rows]
     titles = [

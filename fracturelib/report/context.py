@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,58 +10,67 @@ import numpy as np
 import pandas as pd
 
 from fracturelib.catalog import describe, shared_sources
-from fracturelib.evaluation import Evaluation, predictive_values
+from fracturelib.checks import Checks
+from fracturelib.config import CLASS_NAMES
+from fracturelib.evaluation import Evaluation
 from fracturelib.evaluation.metrics import METRICS
-from fracturelib.plots.style import SPLIT_NAMES, percent
+from fracturelib.plots.style import SPLIT_NAMES
+from fracturelib.report import sections
+from fracturelib.report.claim import claim_items
+from fracturelib.report.tables import MISSING, cell, grid, interval, number, signed_cell
 
-PREVALENCES = (0.02, 0.1, 0.3, 0.5)
 RANDOM_WEIGHTS = (
     "The trunk has random weights: nothing was learnt from ImageNet, and this is no transfer learning. "
     "Expect much worse numbers than with pretrained weights."
+)
+INTENDED = (
+    "To learn how transfer learning on radiographs works and how such a model is judged. Input: one radiograph. "
+    "Output: the probability, as the model sees it, that a bone in it is fractured."
+)
+NOT_INTENDED = (
+    "Diagnosis, triage, screening, a second reading; images of a kind that is not among the training images below."
 )
 LIMITS = (
     "The labels are taken as they are. Who set them, from which images and with which agreement, is not checked here.",
     "An interval shows the chance of drawing other images of the same kind. It does not cover other hospitals, "
     "devices, ages or fracture types.",
     "One training run is shown. Another seed gives somewhat other numbers.",
-    "A high score does not show that the model looks at the fracture: compare with the metadata baseline, and look "
-    "at the errors.",
+    "A high score does not show that the model looks at the fracture: compare with the metadata baseline, look at the "
+    "errors, and at the section on where the model looks.",
+    "A heat map shows what moves the output, coarsely. It does not show why, and a model can be right for a wrong "
+    "reason that lies at the right place.",
     "Probabilities hold at best for the share of fractures in these data.",
 )
 
 
 def report_context(
-    *, record: Mapping[str, Any], table: pd.DataFrame, history: pd.DataFrame, evaluation: Evaluation, name: str
+    *,
+    record: Mapping[str, Any],
+    table: pd.DataFrame,
+    history: pd.DataFrame,
+    evaluation: Evaluation,
+    checks: Checks | None,
+    drop: pd.DataFrame | None,
+    name: str,
 ) -> dict[str, Any]:
     """The sentences and tables that the report and the model card share; `name` stands in for a missing one."""
+    data = _data(record, table, evaluation)
+    partitions = data["data"]["caption"]
     return {
         **_head(record, evaluation, name),
         **_result(evaluation),
-        **_data(record, table),
-        **_calls(evaluation),
-        "subgroups": _subgroups(evaluation.subgroups),
+        **data,
+        **sections.calls(evaluation),
+        **sections.calibration(evaluation),
+        "subgroups": sections.subgroups(evaluation.subgroups),
+        **sections.checks(checks),
         **_training(record, history),
+        "drop": _drop(drop),
+        "claim": claim_items(record, evaluation, table=table, checks=checks, partitions=partitions),
+        "limits": LIMITS,
+        "intended": INTENDED,
+        "not_intended": NOT_INTENDED,
     }
-
-
-def _grid(
-    head: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    *,
-    numeric: Sequence[int] = (),
-    wide: int = -1,
-    caption: str = "",
-) -> dict[str, Any]:
-    """A table for the template: `numeric` columns are right-aligned, the column `wide` holds running text."""
-    return {"head": head, "rows": rows, "numeric": numeric, "wide": wide, "caption": caption}
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _interval(row: Any, digits: int = 3) -> str:
-    return "" if pd.isna(row.low) else f"{row.low:.{digits}f} to {row.high:.{digits}f}"
 
 
 def _head(record: Mapping[str, Any], evaluation: Evaluation, name: str) -> dict[str, Any]:
@@ -95,19 +104,51 @@ def _result(evaluation: Evaluation) -> dict[str, Any]:
         ("accuracy", "Accuracy"),
     ):
         row = own.loc[metric]
-        interval = _interval(row, 2)
-        detail = f"95 % interval {interval}" if interval else row["note"]
-        cards.append({"title": title, "value": _number(row["value"], 2), "detail": detail})
+        ends = interval(row["low"], row["high"], 2)
+        detail = f"95 % interval {ends}" if ends else row["note"]
+        cards.append({"title": title, "value": number(row["value"], 2), "detail": detail})
     healthy = evaluation.n_files - evaluation.n_fractured
     return {
         "cards": cards,
         "size_sentence": f"{evaluation.n_files:,} files ({evaluation.n_fractured:,} fractured, {healthy:,} not) from "
-        f"{evaluation.n_sources:,} original images, which is the effective sample size.",
+        f"{evaluation.n_sources:,} original images{_independent(evaluation)}, which is the effective sample size.",
+        "unit": evaluation.unit,
         "verdicts": [_verdict(row) for row in evaluation.differences.itertuples() if row.metric == "auc"],
         "scores": _scores(evaluation.comparison),
         "score_notes": _score_notes(evaluation.comparison),
+        "wilson": _wilson(evaluation.scores),
         "resamples": f"{evaluation.resamples:,}",
     }
+
+
+def _independent(evaluation: Evaluation) -> str:
+    return "" if evaluation.unit == "sources" else f" of {evaluation.n_units:,} {evaluation.unit}"
+
+
+def _wilson(scores: pd.DataFrame) -> dict[str, Any]:
+    """Bootstrap beside Wilson's formula, for the proportions in which every file is a unit of its own."""
+    rows = [
+        [METRICS[row.metric], number(row.value), interval(row.low, row.high), interval(row.wilson_low, row.wilson_high)]
+        for row in scores.itertuples()
+        if not np.isnan(row.wilson_low)
+    ]
+    return grid(["metric", "value", "bootstrap", "Wilson"], rows, numeric=(1, 2, 3))
+
+
+def _drop(drop: pd.DataFrame | None) -> dict[str, Any]:
+    """External beside internal scores."""
+    words = {"first is higher": "higher elsewhere", "second is higher": "lower elsewhere"}
+    rows = [
+        [
+            METRICS[row["metric"]],
+            number(row["second"]),
+            number(row["first"]),
+            signed_cell(row["difference"], row["low"], row["high"]),
+            words.get(row["verdict"], row["verdict"]),
+        ]
+        for row in (drop.to_dict("records") if drop is not None else ())
+    ]
+    return grid(["metric", "internal test", "external test", "difference", "in words"], rows, numeric=(1, 2, 3), wide=4)
 
 
 def _verdict(row: Any) -> str:
@@ -124,12 +165,9 @@ def _verdict(row: Any) -> str:
 def _scores(comparison: pd.DataFrame) -> dict[str, Any]:
     """Metrics down, model and baselines across; value, and the interval in small print."""
     models = list(dict.fromkeys(comparison["model"]))
-    cells = {
-        (row.model, row.metric): {"main": _number(row.value), "small": f"({_interval(row)})" if _interval(row) else ""}
-        for row in comparison.itertuples()
-    }
+    cells = {(row.model, row.metric): cell(row.value, row.low, row.high) for row in comparison.itertuples()}
     rows = [[text, *(cells[model, metric] for model in models)] for metric, text in METRICS.items()]
-    return _grid(["metric", *models], rows, numeric=range(1, len(models) + 1))
+    return grid(["metric", *models], rows, numeric=range(1, len(models) + 1))
 
 
 def _score_notes(comparison: pd.DataFrame) -> list[str]:
@@ -145,74 +183,38 @@ def _short(metric: str) -> str:
     return metric.upper() if len(metric) == 3 else metric.replace("_", " ").replace("brier", "Brier score")
 
 
-def _data(record: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+def _data(record: Mapping[str, Any], table: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
     facts = record.get("data", {})
-    counts = describe(table)
-    rows = [
-        [SPLIT_NAMES.get(row["split"], row["split"]), row["class"], f"{row['files']:,}", f"{row['sources']:,}"]
-        for row in counts.to_dict("records")
-    ]
+    external = evaluation.set_name == "external test"
+    patients = table["patient_id"].nunique() if "patient_id" in table else 0
+    rows = []
+    for row in describe(table).to_dict("records"):
+        line = [SPLIT_NAMES.get(row["split"], row["split"]), row["class"], f"{row['files']:,}", f"{row['sources']:,}"]
+        rows.append(line + ([f"{_patients(table, row):,}"] if patients else []))
+    head = ["split", "class", "files", "original images"] + (["patients"] if patients else [])
+    return {
+        "data_root": str(table.attrs.get("root", MISSING)) if external else facts.get("root", MISSING),
+        "fingerprint": "" if external else facts.get("fingerprint", ""),
+        "data": grid(head, rows, numeric=range(2, len(head)), caption=_leak(table)),
+    }
+
+
+def _patients(table: pd.DataFrame, row: Mapping[str, Any]) -> int:
+    label = CLASS_NAMES.index(row["class"])
+    part = table[(table["split"] == row["split"]) & (table["label"] == label)]
+    return part["patient_id"].nunique()
+
+
+def _leak(table: pd.DataFrame) -> str:
+    """Whether splits share original images or patients."""
     shared = shared_sources(table)
     if shared.empty:
-        caption = "No original image is in more than one split."
-    else:
-        parts = [
-            f"{row['splits']}: {row['sources']} ({row['files']} files, by {row['by']})"
-            for row in shared.to_dict("records")
-        ]
-        caption = "LEAK: the splits share original images. " + "; ".join(parts)
-    return {
-        "data_root": facts.get("root", "not available"),
-        "fingerprint": facts.get("fingerprint", ""),
-        "data": _grid(["split", "class", "files", "original images"], rows, numeric=(2, 3), caption=caption),
-    }
-
-
-def _calls(evaluation: Evaluation) -> dict[str, Any]:
-    own = evaluation.scores.set_index("metric")["value"]
-    if evaluation.threshold_rule == "youden":
-        source = "It was chosen on the validation split, where it has the highest sensitivity + specificity (Youden)"
-    else:
-        source = "It was fixed beforehand"
-    rows = [
-        [name, *(_number(row[column]) for column in ("precision", "recall", "f1-score")), f"{row['support']:,.0f}"]
-        for name, row in evaluation.report.iterrows()
+        known = "patient_id" in table and table["patient_id"].notna().any()
+        return f"No original image{' and no known patient' if known else ''} is in more than one split."
+    parts = [
+        f"{row['splits']}: {row['sources']} ({row['files']} files, by {row['by']})" for row in shared.to_dict("records")
     ]
-    return {
-        "threshold_sentence": f"A file is called fractured when its probability is {evaluation.threshold:.3f} or more. "
-        f"{source}; the {evaluation.set_name} set had no part in it.",
-        "report": _grid(["class", "precision", "recall", "F1", "files"], rows, numeric=(1, 2, 3, 4)),
-        "prevalence": _prevalence(own["sensitivity"], own["specificity"]),
-        "share_fractured": percent(evaluation.n_fractured, evaluation.n_files),
-        "calibration_sentence": f"Brier score {_number(own['brier'])} (0 is perfect; always saying 0.5 gives 0.25), "
-        f"expected calibration error {_number(own['ece'])} in ten bins.",
-    }
-
-
-def _prevalence(sensitivity: float, specificity: float) -> dict[str, Any]:
-    head = ["share of fractures", "a call “fractured” is right", "a call “not fractured” is right"]
-    if np.isnan([sensitivity, specificity]).any():
-        return _grid(head, [["any", "not estimable", "not estimable"]])
-    values = [(share, *predictive_values(sensitivity, specificity, share)) for share in PREVALENCES]
-    return _grid(head, [["–" if np.isnan(x) else percent(x, 1) for x in row] for row in values], numeric=(1, 2))
-
-
-def _subgroups(subgroups: pd.DataFrame) -> dict[str, Any]:
-    rows = [
-        [f"{row.column}: {row.group}", f"{row.n:,}", f"{row.sources:,}", *_group_cells(row), row.note]
-        for row in subgroups.itertuples()
-    ]
-    head = ["group", "files", "original images", "sensitivity", "specificity", "AUC", "note"]
-    return _grid(head, rows, numeric=(1, 2, 3, 4, 5), wide=6)
-
-
-def _group_cells(row: Any) -> list[dict[str, str]]:
-    cells = []
-    for metric in ("sensitivity", "specificity", "auc"):
-        value, low, high = (getattr(row, metric + end) for end in ("", "_low", "_high"))
-        small = "" if np.isnan(low) else f"({low:.2f} to {high:.2f})"
-        cells.append({"main": _number(value, 2), "small": small})
-    return cells
+    return "LEAK: the splits share original images. " + "; ".join(parts)
 
 
 def _training(record: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
@@ -225,10 +227,10 @@ def _training(record: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any
     about = {**record.get("versions", {}), **_flat(record.get("machine", {}))}
     return {
         "training_sentence": sentence,
-        "weights_detail": f"{weights.get('detail', 'not available')} ({weights.get('name', 'no name')})",
+        "weights_detail": f"{weights.get('detail', MISSING)} ({weights.get('name', 'no name')})",
         "weights_sha": weights.get("sha256", ""),
-        "settings": _grid(["setting", "value"], settings, wide=1),
-        "versions": _grid(
+        "settings": grid(["setting", "value"], settings, wide=1),
+        "versions": grid(
             ["library or machine", "version"], [[name, str(value)] for name, value in about.items()], wide=1
         ),
     }

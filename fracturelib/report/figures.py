@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fracturelib import plots
+from fracturelib.checks import Checks
 from fracturelib.errors import ImageError
-from fracturelib.evaluation import Evaluation, worst_errors
+from fracturelib.evaluation import Evaluation, apply_temperature
 from fracturelib.images import read_radiograph
-from fracturelib.plots.style import STYLE
+from fracturelib.plots.style import CLASS_COLOURS, STYLE
 
 SIZE = (5.8, 4.3)  # inches; at 150 dots per inch the letters stay readable on a phone
 DPI = 150
-ERRORS_SHOWN = 8
 THUMBNAIL_SIDE = 256
 
 
@@ -39,15 +39,32 @@ class ReportFigure(NamedTuple):
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
+class Shown(NamedTuple):
+    """One file of a gallery.
+
+    Attributes:
+        row: its prediction.
+        image: greyscale thumbnail (H, W), None when it cannot be read any more.
+        box: the fracture's place (x, y, w, h) in the thumbnail, None where it is not known.
+        heat: Grad-CAM (S, S), 0…1, None where there is none.
+    """
+
+    row: Any
+    image: np.ndarray | None
+    box: tuple[float, float, float, float] | None
+    heat: np.ndarray | None
+
+
 def report_figures(
     *,
     table: pd.DataFrame,
     history: pd.DataFrame,
     evaluation: Evaluation,
     predictions: pd.DataFrame,
-    errors: list[tuple[Any, np.ndarray | None]],
+    errors: list[Shown],
+    checks: Checks | None,
 ) -> dict[str, ReportFigure]:
-    """Every figure of the report by name; "subgroups" and "errors" only where there are any, and their images."""
+    """Every figure of the report by name; "subgroups", "errors" and those of the checks only where there are any."""
     truth, chance, threshold = predictions["label"], predictions["probability"], evaluation.threshold
     auc = evaluation.scores.set_index("metric").loc["auc"]
     interval = (auc["low"], auc["high"])
@@ -70,10 +87,12 @@ def report_figures(
             lambda ax: plots.probability_histogram(truth, chance, threshold=threshold, ax=ax),
             f"Histogram of the predicted probabilities by true class, with the threshold at {threshold:.2f}.",
         ),
-        "reliability": _draw(lambda ax: plots.reliability_diagram(truth, chance, ax=ax), _reliability_alt(evaluation)),
+        "reliability": _reliability(evaluation, truth, chance),
     }
     if len(evaluation.subgroups):
         figures["subgroups"] = _subgroups(evaluation)
+    if checks is not None:
+        figures |= _checks(checks)
     gallery = _gallery(errors)
     return figures if gallery is None else figures | {"errors": gallery}
 
@@ -120,40 +139,90 @@ def _subgroups(evaluation: Evaluation) -> ReportFigure:
         return _finished(figure, alt)
 
 
-def readable_errors(
-    predictions: pd.DataFrame, *, threshold: float, root: str | Path | None
-) -> list[tuple[Any, np.ndarray | None]]:
-    """The worst errors as (row, greyscale thumbnail); None for an image that was moved or deleted since the run."""
+def _reliability(evaluation: Evaluation, truth: pd.Series, chance: pd.Series) -> ReportFigure:
+    """The reliability diagram, and beside it the one with the temperature where there is one."""
+    if evaluation.temperature is None:
+        return _draw(lambda ax: plots.reliability_diagram(truth, chance, ax=ax), _reliability_alt(evaluation))
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(2 * SIZE[0], SIZE[1] + 0.4))
+        left, right = figure.subplots(1, 2)
+        plots.reliability_diagram(truth, chance, ax=left)
+        plots.reliability_diagram(truth, apply_temperature(chance, evaluation.temperature), ax=right)
+        for ax, title in ((left, "as trained"), (right, f"with temperature {evaluation.temperature:.2f}")):
+            ax.set_title(title, pad=66)
+        return _finished(figure, _reliability_alt(evaluation))
+
+
+def _checks(checks: Checks) -> dict[str, ReportFigure]:
+    """Figures of robustness, localisation and occlusion, where they were made."""
+    figures = {}
+    if len(checks.robustness):
+        parts = [f"{row.perturbation} {row.level:g}: {_number(row.auc)}" for row in checks.robustness.itertuples()]
+        alt = f"AUC under damage to the pictures. {'; '.join(parts)}."
+        figures["robustness"] = _draw(lambda ax: plots.robustness_curves(checks.robustness, ax=ax), alt)
+    if len(checks.localisation):
+        rows = checks.localisation.itertuples()
+        parts = [f"{row.measure} {row.value:.2f}, chance {row.chance:.2f}, middle {row.centre:.2f}" for row in rows]
+        alt = f"Grad-CAM against the fracture boxes. {'; '.join(parts)}."
+        figures["localisation"] = _draw(
+            lambda ax: plots.localisation_points(checks.localisation, ax=ax), alt, (SIZE[0], 2.9)
+        )
+        parts = [f"{row.erased} {_number(row.value)}" for row in checks.occlusion.itertuples()]
+        alt = f"Mean change of the probability of a fracture when a box is erased. {'; '.join(parts)}."
+        figures["occlusion"] = _draw(lambda ax: plots.occlusion_points(checks.occlusion, ax=ax), alt, (SIZE[0], 2.9))
+    return figures
+
+
+def shown_pictures(
+    chosen: pd.DataFrame, table: pd.DataFrame, *, root: str | Path | None, checks: Checks | None
+) -> list[Shown]:
+    """The chosen files with a thumbnail, their fracture box and their heat map, where there are any.
+
+    No image where it was moved or deleted since the run.
+    """
+    sizes = table.set_index("path")[["width", "height"]]
+    heat = checks.heat if checks is not None else {}
     found = []
-    for row in worst_errors(predictions, threshold=threshold, count=ERRORS_SHOWN).itertuples():
+    for row in chosen.itertuples():
         try:
-            found.append((row, None if root is None else _thumbnail(Path(root) / row.path)))
+            image = None if root is None else _thumbnail(Path(root) / row.path)
         except (ImageError, OSError):
-            found.append((row, None))
+            image = None
+        box = None
+        if image is not None and row.path in sizes.index and pd.notna(getattr(row, "bbox_x", np.nan)):
+            across, down = np.array(image.shape[::-1]) / sizes.loc[row.path].to_numpy(float)
+            box = (row.bbox_x * across, row.bbox_y * down, row.bbox_w * across, row.bbox_h * down)
+        found.append(Shown(row, image, box, heat.get(row.path)))
     return found
 
 
-def _gallery(errors: list[tuple[Any, np.ndarray | None]]) -> ReportFigure | None:
+def _gallery(errors: list[Shown]) -> ReportFigure | None:
     """The images that are still there, in one figure; None without any."""
-    rows, images = [row for row, image in errors if image is not None], [i for _, i in errors if i is not None]
-    if not images:
+    seen = [one for one in errors if one.image is not None]
+    if not seen:
         return None
-    missed = sum(row.label == 1 for row in rows)
+    missed = sum(one.row.label == 1 for one in seen)
     alt = (
-        f"The {len(rows)} most confident errors: missed fractures (vermillion frame): {missed}, false alarms "
-        f"(blue frame): {len(rows) - missed}."
+        f"The {len(seen)} most confident errors: missed fractures (vermillion frame): {missed}, false alarms "
+        f"(blue frame): {len(seen) - missed}."
     )
-    columns = min(4, len(images))
+    columns = min(4, len(seen))
+    pictures = [one.image if one.heat is None else plots.heat_overlay(one.image, one.heat) for one in seen]
     with plt.rc_context(STYLE):
-        figure = Figure(figsize=(2.3 * columns, 3.1 * -(-len(images) // columns)))
-        plots.error_gallery(pd.DataFrame(rows), images, columns=columns, figure=figure)
+        figure = Figure(figsize=(2.3 * columns, 3.1 * -(-len(seen) // columns)))
+        plots.error_gallery(pd.DataFrame([one.row for one in seen]), pictures, columns=columns, figure=figure)
         return _finished(figure, alt)
 
 
-def image_uri(image: np.ndarray) -> str:
-    """A greyscale image as text for an `img` element."""
+def image_uri(image: np.ndarray, box: tuple[float, float, float, float] | None = None) -> str:
+    """A greyscale or colour image, with a box outlined in it, as text for an `img` element."""
+    picture = Image.fromarray(image)
+    if box is not None:
+        picture = picture.convert("RGB")
+        x, y, w, h = box
+        ImageDraw.Draw(picture).rectangle((x, y, x + w, y + h), outline=CLASS_COLOURS[1], width=2)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=85)
+    picture.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -208,7 +277,11 @@ def _confusion_alt(evaluation: Evaluation) -> str:
 
 
 def _reliability_alt(evaluation: Evaluation) -> str:
+    summary = evaluation.calibration_summary.set_index("quantity")
+    cooled = ""
+    if evaluation.temperature is not None:
+        cooled = f", and {summary.loc['ece', 'with_temperature']:.2f} with the temperature {evaluation.temperature:.2f}"
     return (
         "Reliability diagram: share of fractured files against the predicted probability in "
-        f"{len(evaluation.calibration)} bins; expected calibration error {_number(evaluation.value('ece'))}."
+        f"{len(evaluation.calibration)} bins; expected calibration error {_number(evaluation.value('ece'))}{cooled}."
     )

@@ -11,10 +11,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from fracturelib.checks import Checks
 from fracturelib.evaluation import Evaluation
-from fracturelib.report.context import LIMITS, report_context
-
-MISSING = "not available"
+from fracturelib.report.context import report_context
+from fracturelib.report.tables import MISSING, grid
 
 
 def write_model_card(
@@ -24,12 +24,15 @@ def write_model_card(
     table: pd.DataFrame,
     history: pd.DataFrame,
     evaluation: Evaluation,
+    checks: Checks | None = None,
+    drop: pd.DataFrame | None = None,
 ) -> Path:
     """Write `MODEL_CARD.md` into the run's folder (made if it is missing); arguments as in `write_report`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    context = report_context(record=record, table=table, history=history, evaluation=evaluation, name=folder.name)
-    scores, subgroups = context["scores"], context["subgroups"]
+    context = report_context(
+        record=record, table=table, history=history, evaluation=evaluation, checks=checks, drop=drop, name=folder.name
+    )
     weights = {key: record.get("weights", {}).get(key) or MISSING for key in ("name", "detail", "sha256")}
     config = {key: record.get("config", {}).get(key, MISSING) for key in ("architecture", "unfreeze")}
     content = context | {
@@ -38,13 +41,21 @@ def write_model_card(
         "training": context["training_sentence"],
         "made": context["subtitle"],
         "fingerprint": context["fingerprint"] or MISSING,
-        "leak": context["data"]["caption"],
-        "counts": context["data"]["rows"],
-        "models": scores["head"][1:],
-        "scores": [[_cell(cell) for cell in row] for row in scores["rows"]],
-        "groups": [[_cell(cell) for cell in row] for row in subgroups["rows"]],
-        "limits": LIMITS,
-        "claim": claim_items(record, evaluation, partitions=context["data"]["caption"]),
+        "tables": {
+            name: markdown_table(context[name])
+            for name in (
+                "data",
+                "scores",
+                "drop",
+                "prevalence",
+                "calibration",
+                "subgroups",
+                "robustness",
+                "localisation",
+                "occlusion",
+            )
+        },
+        "claim": markdown_table(grid(["no.", "item", "here"], context["claim"])),
     }
     template = resources.files("fracturelib.report").joinpath("model_card_template.md").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -61,35 +72,14 @@ def escape_markdown(value: Any) -> str:
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", line)
 
 
-def _cell(cell: Any) -> str:
+def markdown_table(table: Mapping[str, Any]) -> str:
+    """A table of the report as Markdown; empty without rows."""
+    if not table["rows"]:
+        return ""
+    head, *rows = ([escape_markdown(_text(cell)) for cell in row] for row in (table["head"], *table["rows"]))
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(cell: Any) -> str:
     return " ".join(part for part in (cell["main"], cell["small"]) if part) if isinstance(cell, Mapping) else str(cell)
-
-
-def claim_items(record: Mapping[str, Any], evaluation: Evaluation, *, partitions: str) -> list[tuple[str, str]]:
-    """What the checklist asks for, each with this run's answer or "not available"; `partitions` says if any leak."""
-    config = record.get("config", {})
-    rule = "Youden's index on validation" if evaluation.threshold_rule == "youden" else "fixed beforehand"
-    external = evaluation.set_name == "external test"
-    return [
-        ("study design, protocol, registration", MISSING),
-        ("source of the images, dates, centres, devices", MISSING),
-        ("inclusion and exclusion of patients", MISSING),
-        ("demographics of the patients", MISSING),
-        ("reference standard: who labelled, how, agreement", f"{MISSING}; the folder names are taken as labels"),
-        ("de-identification", MISSING),
-        ("partitions and their level", partitions),
-        (
-            "sample size",
-            f"{evaluation.n_files} files, {evaluation.n_sources} original images; not planned",
-        ),
-        ("initial weights", str(record.get("weights", {}).get("detail", MISSING))),
-        ("training details", "all settings are in config.json" if config else MISSING),
-        ("choice of the final model", "lowest validation loss"),
-        ("operating point", f"{evaluation.threshold:.3f}, {rule}"),
-        ("metrics and their uncertainty", "see Result; bootstrap over original images"),
-        ("robustness, explainability", MISSING),
-        ("external test", "this result" if external else MISSING),
-        ("failures", "gallery of the worst errors in report.html"),
-        ("software", ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()) or MISSING),
-        ("funding, conflicts of interest", MISSING),
-    ]

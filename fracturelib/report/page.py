@@ -5,19 +5,21 @@ Every text is escaped by the template engine, so that a file name cannot become 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 
-from fracturelib.evaluation import Evaluation, worst_errors
+from fracturelib import plots
+from fracturelib.checks import SHOWN, Checks
+from fracturelib.config import CLASS_NAMES
+from fracturelib.evaluation import Evaluation, least_certain, worst_errors
 from fracturelib.plots.style import CLASS_COLOURS
-from fracturelib.report.context import LIMITS, report_context
-from fracturelib.report.figures import ReportFigure, image_uri, readable_errors, report_figures, save_figures
+from fracturelib.report.context import report_context
+from fracturelib.report.figures import ReportFigure, Shown, image_uri, report_figures, save_figures, shown_pictures
 
 PIXELS_PER_INCH = 90  # on the page; the letters of a figure are then as large as its caption
 
@@ -30,6 +32,8 @@ def write_report(
     history: pd.DataFrame,
     evaluation: Evaluation,
     predictions: pd.DataFrame,
+    checks: Checks | None = None,
+    drop: pd.DataFrame | None = None,
     root: str | Path | None = None,
 ) -> Path:
     """Write `report.html` and, as `figures/<name>.png`, its figures; returns the path of the report.
@@ -41,6 +45,8 @@ def write_report(
         history: as `fit` gives it.
         evaluation: the result on `predictions`.
         predictions: one row per test file: path, label, probability, source_id, ….
+        checks: from `run_checks`; what was not checked is shown as "not available".
+        drop: from `drop_table`, for an external test.
         root: the folder of the images, for the gallery of errors; default `table.attrs["root"]`.
     """
     folder = Path(folder)
@@ -48,14 +54,23 @@ def write_report(
         history = history.copy()
         history.attrs["best_epoch"] = record["best_epoch"]
     root = root if root is not None else table.attrs.get("root")
-    errors = readable_errors(predictions, threshold=evaluation.threshold, root=root)
+    threshold = evaluation.threshold
+    worst, unsure = (
+        shown_pictures(choose(predictions, threshold=threshold, count=SHOWN), table, root=root, checks=checks)
+        for choose in (worst_errors, least_certain)
+    )
     figures = report_figures(
-        table=table, history=history, evaluation=evaluation, predictions=predictions, errors=errors
+        table=table, history=history, evaluation=evaluation, predictions=predictions, errors=worst, checks=checks
     )
     save_figures(folder / "figures", figures)
-    context = report_context(record=record, table=table, history=history, evaluation=evaluation, name=folder.name)
-    context |= _failures(predictions, evaluation.threshold, errors)
-    context |= {"figures": {name: _embedded(figure) for name, figure in figures.items()}, "limits": LIMITS}
+    context = report_context(
+        record=record, table=table, history=history, evaluation=evaluation, checks=checks, drop=drop, name=folder.name
+    )
+    context |= _failures(predictions, threshold) | {
+        "errors": [_shown(one, threshold) for one in worst],
+        "unsure": [_shown(one, threshold) for one in unsure],
+        "figures": {name: _embedded(figure) for name, figure in figures.items()},
+    }
     template = resources.files("fracturelib.report").joinpath("page_template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     path = folder / "report.html"
@@ -69,27 +84,32 @@ def _embedded(figure: ReportFigure) -> dict[str, Any]:
     return {"uri": figure.data_uri(), "alt": figure.alt, "width": width, "height": height}
 
 
-def _failures(
-    predictions: pd.DataFrame, threshold: float, shown: Sequence[tuple[Any, np.ndarray | None]]
-) -> dict[str, Any]:
-    """How many files were called wrongly, and the gallery of those in `shown`."""
+def _failures(predictions: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    """How many files were called wrongly."""
     errors = worst_errors(predictions, threshold=threshold, count=len(predictions))
     missed = int((errors["label"] == 1).sum())
     return {
-        "errors": [_error(row, image) for row, image in shown],
         "errors_sentence": f"{len(errors)} of {len(predictions)} files were called wrongly "
-        f"(missed fractures: {missed}, false alarms: {len(errors) - missed}).",
+        f"(missed fractures: {missed}, false alarms: {len(errors) - missed})."
     }
 
 
-def _error(row: Any, image: np.ndarray | None) -> dict[str, str]:
-    """One wrongly called file for the gallery."""
-    kind = "missed fracture" if row.label == 1 else "false alarm"
+def _shown(one: Shown, threshold: float) -> dict[str, str]:
+    """One file of a gallery for the template."""
+    row = one.row
+    called = int(row.probability >= threshold)
+    wrong = ("false alarm", "missed fracture")[row.label]
+    kind = wrong if called != row.label else f"right: {CLASS_NAMES[row.label]}"
+    box = ", the fracture outlined" if one.box is not None else ""
+    text = f"Radiograph {row.path}: {kind}, probability {row.probability:.2f}"
+    heat = one.image is not None and one.heat is not None
     return {
         "kind": kind,
         "colour": CLASS_COLOURS[row.label],
         "probability": f"{row.probability:.2f}",
         "path": row.path,
-        "uri": "" if image is None else image_uri(image),
-        "alt": f"Radiograph {row.path}: {kind}, probability {row.probability:.2f}.",
+        "uri": "" if one.image is None else image_uri(one.image, one.box),
+        "alt": f"{text}{box}.",
+        "heat": image_uri(plots.heat_overlay(one.image, one.heat)) if heat else "",
+        "heat_alt": f"The same with Grad-CAM laid over it{'' if heat and one.heat.any() else ': no heat'}.",
     }

@@ -1,0 +1,133 @@
+"""Intervals that count what is independent: a bootstrap over patients or sources, and Wilson's formula.
+
+A file is not an independent observation: rotated copies of one radiograph succeed or fail together, and so, more
+loosely, do two views of one patient. So the bootstrap draws *units* with replacement, and every file counts as often
+as its unit was drawn. One resample is then a vector of whole-number weights, and 2,000 resamples are a matrix.
+
+Stratified: units with fractured files only, with none, and with both are drawn apart, so each resample has the class
+balance of the data and no resample lacks a class. Percentile intervals: Efron and Tibshirani, *An Introduction to the
+Bootstrap* (1993), chapter 13. Bootstrap by cluster: Field and Welsh, JRSS B 69 (2007), 369–390.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse, stats
+
+from fracturelib.errors import EvaluationError
+
+FEWEST_UNITS = 10  # below this a bootstrap interval is too narrow to be believed
+_CELLS = 2_000_000  # most weights held at once, so that memory stays near 100 MB however many files there are
+
+
+class Units(NamedTuple):
+    """What is counted as one observation: a whole number 0…k-1 per file, and the name of the unit, in the plural."""
+
+    codes: NDArray[Any]
+    name: str
+
+    @property
+    def count(self) -> int:
+        return len(np.unique(self.codes))
+
+
+def units_of(predictions: pd.DataFrame) -> Units:
+    """The coarser of source and patient: files belong together that share a source or a known patient.
+
+    Raises:
+        EvaluationError: a file without a source.
+    """
+    sources = source_codes(predictions["source_id"], len(predictions))
+    if "patient_id" not in predictions or predictions["patient_id"].isna().all():
+        return Units(sources, "sources")
+    patients, _ = pd.factorize(predictions["patient_id"].to_numpy(dtype=object))  # -1 where unknown
+    known = patients >= 0
+    nodes = sources.max() + patients.max() + 2
+    links = sparse.coo_matrix(
+        (np.ones(known.sum()), (sources[known], sources.max() + 1 + patients[known])), shape=(nodes, nodes)
+    )
+    joined = sparse.csgraph.connected_components(links, directed=False)[1][sources]
+    codes = pd.factorize(joined)[0]
+    return Units(codes, "patients" if known.all() else "patients, or sources where the patient is unknown")
+
+
+def source_codes(sources: ArrayLike | None, count: int) -> NDArray[Any]:
+    """A whole number 0…k-1 for each file's source; without sources each file is its own."""
+    if sources is None:
+        return np.arange(count)
+    codes = pd.factorize(np.asarray(sources, dtype=object))[0]
+    if codes.shape != (count,) or (codes < 0).any():
+        raise EvaluationError("every file needs a source", cure="pass one source_id per prediction, without gaps")
+    return codes
+
+
+def resample_weights(labels: NDArray[Any], codes: NDArray[Any], *, resamples: int, seed: int) -> Iterator[NDArray[Any]]:
+    """Blocks (r, n) of file weights, `resamples` rows in all: how often each file's unit was drawn."""
+    generator = np.random.default_rng(seed)
+    count = codes.max() + 1
+    stratum = 2 * (np.bincount(codes, labels, count) > 0) + (np.bincount(codes, 1 - labels, count) > 0)
+    members = [np.flatnonzero(stratum == value) for value in np.unique(stratum)]
+    block = max(1, _CELLS // len(codes))
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = np.zeros((rows, count))
+        for units in members:
+            picks = generator.integers(len(units), size=(rows, len(units)))
+            picks += len(units) * np.arange(rows)[:, None]  # one stretch of counters per resample
+            drawn[:, units] = np.bincount(picks.ravel(), minlength=picks.size).reshape(rows, -1)
+        yield drawn[:, codes]
+
+
+def percentile_interval(draws: NDArray[Any], *, units: int, name: str = "units") -> tuple[float, float, str]:
+    """Low and high end of the 95 % interval of resampled values (R,), and a note where it is not estimable.
+
+    `units` is the number of independent observations that decides whether the interval can be believed.
+    """
+    defined = draws[~np.isnan(draws)]
+    if units < FEWEST_UNITS:
+        reason = f"not estimable with fewer than {FEWEST_UNITS} {name} (here {units})"
+    elif len(defined) < 0.95 * len(draws):
+        reason = "not estimable: undefined in more than 5 % of the resamples"
+    elif np.ptp(defined) <= 1e-9:  # rounding alone is no width
+        reason = "not estimable: every resample gives the same value"
+    else:
+        low, high = np.quantile(defined, (0.025, 0.975))
+        return float(low), float(high), ""
+    return np.nan, np.nan, f"interval {reason}"
+
+
+def wilson_interval(successes: float, total: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (JASA 22 (1927), 209–212), for independent observations.
+
+    Raises:
+        EvaluationError: there is no observation.
+    """
+    if total <= 0:
+        raise EvaluationError("a proportion needs at least one observation")
+    z = stats.norm.ppf((1 + confidence) / 2)
+    share = successes / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    # At 0 and 1 the interval ends exactly there, and rounding must not move it.
+    return (
+        0.0 if successes == 0 else max(0.0, float(centre - half)),
+        1.0 if successes == total else min(1.0, float(centre + half)),
+    )
+
+
+def mean_interval(values: ArrayLike, codes: NDArray[Any], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Mean of values (n,) with its 95 % bootstrap interval over units: value, low, high, n, units, note."""
+    values = np.asarray(values, dtype=float)
+    if values.size == 0:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "units": 0, "note": "not estimable: no images"}
+    units = len(np.unique(codes))
+    one_stratum = np.zeros(len(values), dtype=int)
+    blocks = resample_weights(one_stratum, codes, resamples=resamples, seed=seed)
+    draws = np.concatenate([weights @ values / weights.sum(axis=1) for weights in blocks])
+    low, high, note = percentile_interval(draws, units=units)
+    return {"value": float(values.mean()), "low": low, "high": high, "n": len(values), "units": units, "note": note}

@@ -1,0 +1,162 @@
+"""How a score falls when the pictures get worse: noise, blur, contrast and rotation, on a subset of the test images.
+
+The idea of graded corruptions follows Hendrycks and Dietterich, ICLR 2019; the levels here are mild enough that a
+reader still sees the bone. Threshold and model stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import EvaluationError
+from fracturelib.evaluation.comparison import compare, scores_of
+from fracturelib.evaluation.intervals import units_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# What a level means: see `perturb`. Each kind runs from mild to strong.
+PERTURBATIONS: dict[str, tuple[float, ...]] = {
+    "noise": (0.03, 0.06, 0.12),
+    "blur": (0.5, 1.0, 2.0),
+    "contrast": (0.75, 0.5, 0.25),
+    "rotation": (5.0, 15.0, 30.0),
+}
+LEVEL_WORDS = {
+    "noise": "standard deviation {:g} (black to white is 1)",
+    "blur": "{:g} % of the picture's side",
+    "contrast": "{:g} times the contrast",
+    "rotation": "{:g} degrees",
+}
+
+
+def perturb(image: NDArray[Any], kind: str, level: float, rng: np.random.Generator) -> NDArray[Any]:
+    """A worse copy of a picture (S, S) of 0…1.
+
+    "noise": Gaussian, of this standard deviation. "blur": Gaussian, its standard deviation in per cent of the side.
+    "contrast": distances from the mean grey times the level. "rotation": so many degrees to a random side, with
+    black corners.
+
+    Raises:
+        EvaluationError: unknown kind.
+    """
+    if kind == "noise":
+        changed = image + rng.normal(0, level, image.shape)
+    elif kind == "blur":
+        changed = ndimage.gaussian_filter(image, level / 100 * image.shape[0])
+    elif kind == "contrast":
+        changed = image.mean() + level * (image - image.mean())
+    elif kind == "rotation":
+        changed = ndimage.rotate(image, rng.choice((-1, 1)) * level, reshape=False, order=1)
+    else:
+        raise EvaluationError(f"unknown perturbation '{kind}'", cure=f"choose {', '.join(PERTURBATIONS)}")
+    return np.clip(changed, 0, 1).astype(np.float32)
+
+
+def robustness_table(
+    model: nn.Module,
+    table: pd.DataFrame,
+    config: TrainConfig,
+    *,
+    threshold: float,
+    perturbations: Mapping[str, Sequence[float]] = PERTURBATIONS,
+    count: int = 96,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Scores of about `count` rows of `table`, as they are (perturbation "none") and at every level of every kind.
+
+    Columns: perturbation, level, words, n, units, unit, then for auc, sensitivity and specificity the value, `_low`
+    and `_high`; auc_change with `_low` and `_high`, paired with the unchanged pictures; verdict (of the AUC).
+
+    Raises:
+        EvaluationError: unknown kind; the table is empty.
+        ImageError: a file cannot be read.
+    """
+    rows = subset(table, count=count, seed=seed)
+    pictures, known = _pictures(rows, config)
+    options = {"resamples": resamples, "seed": seed}
+    clean = known.assign(probability=_chances(model, pictures, config))
+    found = [_row("none", 0.0, clean, clean, threshold, options)]
+    for kind, levels in perturbations.items():
+        for level in levels:
+            rng = np.random.default_rng([seed, sorted(perturbations).index(kind)])
+            worse = np.stack([perturb(picture, kind, level, rng) for picture in pictures])
+            changed = known.assign(probability=_chances(model, worse, config))
+            found.append(_row(kind, level, clean, changed, threshold, options))
+    return pd.DataFrame(found)
+
+
+def subset(table: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
+    """At most `count` rows with the table's share of fractures, from as many units as possible.
+
+    Raises:
+        EvaluationError: the table is empty.
+    """
+    if table.empty:
+        raise EvaluationError("there are no images to test", cure="check that the split holds files")
+    order = np.random.default_rng(seed).permutation(len(table))
+    shuffled = table.iloc[order].assign(_unit=units_of(table).codes[order])
+    shuffled = shuffled.assign(_rank=shuffled.groupby("_unit").cumcount()).sort_values("_rank", kind="stable")
+    share = min(1.0, count / len(table))
+    chosen = [
+        part.index[: max(1, round(share * len(part)))] for _, part in shuffled.groupby("label")
+    ]  # one file of every unit comes before the second file of any
+    kept = table.loc[np.sort(np.concatenate(chosen))]
+    kept.attrs = dict(table.attrs)
+    return kept
+
+
+def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd.DataFrame]:
+    """Pictures (n, S, S) of 0…1 as the model sees them, and the columns that scores need."""
+    import torch  # here, so that evaluating saved predictions needs no torch
+
+    from fracturelib.loaders import RadiographDataset
+    from fracturelib.transforms import denormalize, eval_transform
+
+    dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
+    stack = torch.stack([denormalize(dataset[number][0])[0] for number in range(len(dataset))])
+    columns = [name for name in ("path", "label", "source_id", "patient_id") if name in rows]
+    return stack.numpy(), dataset.table[columns]
+
+
+def _chances(model: nn.Module, pictures: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
+    """P(fractured) (n,) of pictures (n, S, S) of 0…1."""
+    import torch
+
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    batches = torch.from_numpy(pictures)[:, None].expand(-1, 3, -1, -1).split(config.batch_size)
+    found = [model.predict_proba(_normalised(batch).to(device)).float().cpu().numpy() for batch in batches]
+    return np.concatenate(found).astype(float)
+
+
+def _normalised(images: torch.Tensor) -> torch.Tensor:
+    from torchvision.transforms.v2 import functional
+
+    from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD
+
+    return functional.normalize(images, list(IMAGENET_MEAN), list(IMAGENET_STD))
+
+
+def _row(
+    kind: str, level: float, clean: pd.DataFrame, changed: pd.DataFrame, threshold: float, options: Mapping[str, int]
+) -> dict[str, Any]:
+    result = scores_of(changed, threshold=threshold, **options).set_index("metric")
+    words = "as they are" if kind == "none" else LEVEL_WORDS[kind].format(level)
+    row: dict[str, Any] = {"perturbation": kind, "level": float(level), "words": words, "n": len(changed)}
+    row |= {"units": int(result.loc["accuracy", "units"]), "unit": result.loc["accuracy", "unit"]}
+    for metric in ("auc", "sensitivity", "specificity"):
+        row[metric] = result.loc[metric, "value"]
+        row[f"{metric}_low"], row[f"{metric}_high"] = result.loc[metric, ["low", "high"]]
+    change = compare((changed, threshold), (clean, threshold), **options).set_index("metric").loc["auc"]
+    row |= {"auc_change": change["difference"], "auc_change_low": change["low"], "auc_change_high": change["high"]}
+    words = {"first is higher": "higher than as they are", "second is higher": "lower than as they are"}
+    return row | {"verdict": "" if kind == "none" else words.get(change["verdict"], change["verdict"])}

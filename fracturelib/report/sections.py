@@ -1,0 +1,186 @@
+"""The sections of the report on calls, calibration, subgroups, robustness and where the model looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fracturelib.checks import Checks
+from fracturelib.evaluation import Evaluation, describe_rule
+from fracturelib.plots.style import percent
+from fracturelib.report.tables import MISSING, cell, grid, number, signed_cell
+
+QUANTITIES = {
+    "brier": "Brier score (0 is perfect; always saying 0.5 gives 0.25)",
+    "reliability": "reliability (0 is perfect)",
+    "resolution": "resolution (more is better)",
+    "uncertainty": "uncertainty (of the data, not of the model)",
+    "within_bins": "rest within the bins",
+    "ece": "expected calibration error, ten bins",
+    "log_loss": "log loss",
+}
+LEVELS = ("chance", "centre")
+PARTS = ("reliability", "resolution", "uncertainty", "within_bins")
+
+
+def calls(evaluation: Evaluation) -> dict[str, Any]:
+    """The threshold, what was called at it, and what a call is worth at other shares of fractures."""
+    chosen = f"It is {describe_rule(evaluation.threshold_rule)}"
+    rows = [
+        [name, *(number(row[column]) for column in ("precision", "recall", "f1-score")), f"{row['support']:,.0f}"]
+        for name, row in evaluation.report.iterrows()
+    ]
+    return {
+        "threshold_sentence": f"A file is called fractured when its probability is {evaluation.threshold:.3f} or more. "
+        f"{chosen}; the {evaluation.set_name} set had no part in it.",
+        "report": grid(["class", "precision", "recall", "F1", "files"], rows, numeric=(1, 2, 3, 4)),
+        "prevalence": _prevalence(evaluation.prevalence),
+        "share_fractured": percent(evaluation.n_fractured, evaluation.n_files),
+    }
+
+
+def _prevalence(prevalence: pd.DataFrame) -> dict[str, Any]:
+    head = ["share of fractures", "a call “fractured” is right", "a call “not fractured” is right"]
+    rows = []
+    for row in prevalence.to_dict("records"):
+        cells = []
+        for name in ("ppv", "npv"):
+            value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+            if np.isnan(value):
+                cells.append({"main": "not estimable", "small": row[f"{name}_note"].removeprefix("not estimable: ")})
+            else:
+                small = "no interval" if np.isnan(low) else f"({percent(low, 1)} to {percent(high, 1)})"
+                cells.append({"main": percent(value, 1), "small": small})
+        rows.append([percent(row["prevalence"], 1), *cells])
+    return grid(head, rows, numeric=(1, 2))
+
+
+def calibration(evaluation: Evaluation) -> dict[str, Any]:
+    """Brier score with its parts, calibration error and log loss, as trained and with the run's temperature."""
+    summary = evaluation.calibration_summary.set_index("quantity")
+    head = ["quantity", "as trained"]
+    columns = ["as_trained"]
+    sentence = f"Temperature: {MISSING}."
+    if evaluation.temperature is not None:
+        head.append(f"with temperature {evaluation.temperature:.2f}")
+        columns.append("with_temperature")
+        effect = "towards 0.5 (less sure)" if evaluation.temperature > 1 else "away from 0.5 (surer)"
+        sentence = (
+            f"The temperature {evaluation.temperature:.2f} was fitted on the validation split and moves probabilities "
+            f"{effect}. It changes no call and no ranking."
+        )
+    rows = [
+        [("– " if name in PARTS else "") + text, *(number(summary.loc[name, column]) for column in columns)]
+        for name, text in QUANTITIES.items()
+    ]
+    return {
+        "calibration": grid(head, rows, numeric=range(1, len(head))),
+        "temperature_sentence": sentence,
+        "calibration_sentence": f"Brier score {number(summary.loc['brier', 'as_trained'])} = reliability "
+        f"{number(summary.loc['reliability', 'as_trained'])} − resolution "
+        f"{number(summary.loc['resolution', 'as_trained'])} + uncertainty "
+        f"{number(summary.loc['uncertainty', 'as_trained'])}, and a rest; expected calibration error "
+        f"{number(summary.loc['ece', 'as_trained'])} in ten bins.",
+    }
+
+
+def subgroups(table: pd.DataFrame) -> dict[str, Any]:
+    """Scores by group, small groups marked."""
+    rows = []
+    for row in table.to_dict("records"):
+        cells = _cells(row, ("sensitivity", "specificity", "auc"))
+        group = f"{str(row['column']).replace('_', ' ')}: {row['group']}"
+        rows.append([group, f"{row['n']:,}", f"{row['units']:,}", *cells, row["note"]])
+    unit = table["unit"].iloc[0] if len(table) else "units"
+    return grid(
+        ["group", "files", unit, "sensitivity", "specificity", "AUC", "note"], rows, numeric=(1, 2, 3, 4, 5), wide=6
+    )
+
+
+def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[dict[str, str]]:
+    return [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in metrics]
+
+
+def checks(found: Checks | None) -> dict[str, Any]:
+    """Robustness, Grad-CAM against the boxes, occlusion; every part that was not made says so."""
+    found = Checks() if found is None else found
+    return {
+        "robustness": _robustness(found.robustness),
+        "robustness_sentence": _robustness_sentence(found.robustness),
+        "localisation": _localisation(found.localisation),
+        "localisation_sentences": _localisation_sentences(found.localisation),
+        "occlusion": _occlusion(found.occlusion),
+        "occlusion_sentence": _occlusion_sentence(found.occlusion),
+        "check_notes": list(found.notes),
+        "check_heat": bool(found.heat),
+    }
+
+
+def _robustness(table: pd.DataFrame) -> dict[str, Any]:
+    head = ["pictures", "AUC", "change of AUC, paired", "sensitivity", "specificity", "in words"]
+    rows = []
+    for row in table.to_dict("records"):
+        kind = "as they are" if row["perturbation"] == "none" else f"{row['perturbation']}: {row['words']}"
+        scores = _cells(row, ("auc", "sensitivity", "specificity"))
+        change = signed_cell(row["auc_change"], row["auc_change_low"], row["auc_change_high"])
+        change = "" if row["perturbation"] == "none" else change
+        rows.append([kind, scores[0], change, *scores[1:], row["verdict"]])
+    return grid(head, rows, numeric=(1, 2, 3, 4), wide=5)
+
+
+def _robustness_sentence(table: pd.DataFrame) -> str:
+    if table.empty:
+        return f"How the score falls under noise, blur, contrast and rotation: {MISSING}."
+    row = table.iloc[0]
+    sentence = f"The same {row['n']} test images of {row['units']} {row['unit']}, made worse on purpose. "
+    return sentence + "Model and threshold stay as they are."
+
+
+def _localisation(table: pd.DataFrame) -> dict[str, Any]:
+    names = {"hit rate": "the hottest place lies in the fracture box", "share of heat": "share of heat inside the box"}
+    rows = [
+        [names[row["measure"]], cell(row["value"], row["low"], row["high"], 2), *(number(row[k], 2) for k in LEVELS)]
+        for row in table.to_dict("records")
+    ]
+    return grid(["Grad-CAM", "model", "chance", "hill in the middle"], rows, numeric=(1, 2, 3))
+
+
+def _localisation_sentences(table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return [f"Whether the model looks at the fracture: {MISSING} (no fracture boxes are known for these data)."]
+    hit = table.set_index("measure").loc["hit rate"]
+    words = {"chance": "chance", "centre": "always pointing at the middle of the picture"}
+    told = {"above": "more often than", "below": "less often than"}
+    sentences = [
+        f"On {hit['n']} test images with a known fracture box, Grad-CAM's hottest place lies in the box (with a "
+        f"tolerance of half a cell of the map) in {percent(hit['value'], 1)} of cases."
+    ]
+    for level in LEVELS:
+        verdict = hit[f"against_{level}"]
+        if verdict in told:
+            sentences.append(f"That is {told[verdict]} by {words[level]} ({percent(hit[level], 1)}).")
+        else:
+            sentences.append(f"Against {words[level]} ({percent(hit[level], 1)}): {verdict}.")
+    return sentences
+
+
+def _occlusion(table: pd.DataFrame) -> dict[str, Any]:
+    rows = [
+        [row["erased"], signed_cell(row["value"], row["low"], row["high"]), row["note"] or row["verdict"]]
+        for row in table.to_dict("records")
+    ]
+    return grid(["erased from the picture", "mean change of P(fractured)", "in words"], rows, numeric=(1,), wide=2)
+
+
+def _occlusion_sentence(table: pd.DataFrame) -> str:
+    if table.empty:
+        return ""
+    row = table.set_index("erased").loc["difference"]
+    if row["verdict"] == "falls":
+        return "Erasing the fracture lowers the probability more than erasing an equal box elsewhere does."
+    if row["verdict"] == "rises":
+        return "Erasing the fracture lowers the probability less than erasing an equal box elsewhere does."
+    return "No difference is shown between erasing the fracture and erasing an equal box elsewhere."
