@@ -1,7 +1,10 @@
-"""The visual language of all panels: labelled controls, a picture that replaces itself, a reset button.
+"""The visual language of all panels: labelled controls, a picture that replaces itself, a reset button, progress.
 
 A panel is made of a plain function, which takes the controls' values by name and returns a figure, a table, a
 sentence or a list of these, and of one control for each argument. The function is tested; the panel only calls it.
+
+A panel lives as long as its kernel. Above it the notebook keeps a *still*: what the panel showed at first, as plain
+HTML. Where the panel is alive the still is hidden; where it cannot be (no kernel, a page on the web) the still is read.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from fracturelib.errors import FracturelibError
@@ -20,7 +24,15 @@ from fracturelib.notebook import encode
 
 LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
+STILL, ALIVE = "fracturelib-still", "fracturelib-panel"  # classes in the page; the browser tests look for them too
 _NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
+# The still comes first and the panel right after it. Of the two, the page shows the panel if it is alive; otherwise
+# the still, and not the message that a dead panel leaves.
+_OUTPUT = ".jp-OutputArea-child"
+_ONE_OF_TWO = (
+    f"<style>{_OUTPUT}:has(.{STILL}):has(+ {_OUTPUT} .{ALIVE}) {{ display: none }} "
+    f"{_OUTPUT}:has(.{STILL}) + {_OUTPUT}:not(:has(.{ALIVE})) {{ display: none }}</style>"
+)
 
 
 def _look(width: str = CONTROL_WIDTH) -> dict[str, Any]:
@@ -98,7 +110,73 @@ def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
     return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
 
 
-class Panel(widgets.VBox):
+class ProgressRow(widgets.HBox):
+    """What a slow action is doing, in words and as a bar, and a button that cancels it; empty while nothing is done."""
+
+    def __init__(self) -> None:
+        self.text = widgets.HTML()
+        self.bar = widgets.FloatProgress(min=0, max=1, layout=widgets.Layout(width="200px"))
+        self.cancel_button = button("Cancel", self._cancel, tip="Stop this and keep what was there before")
+        self._on_cancel: Callable[[], None] | None = None
+        super().__init__([self.text, self.bar, self.cancel_button], layout=widgets.Layout(min_height="36px"))
+        self.add_class("fracturelib-progress")
+        self.end()
+
+    def begin(self, text: str, *, on_cancel: Callable[[], None] | None = None) -> None:
+        """Say what has begun; with `on_cancel` there is a button that calls it."""
+        self._on_cancel = on_cancel
+        self.advance(0.0, text)
+        _visible(self.bar, False)
+        _visible(self.cancel_button, on_cancel is not None)
+
+    def advance(self, share: float, text: str) -> None:
+        """Say how far it is, 0…1."""
+        self.text.value = f'<div style="{_NOTE}">{html.escape(text)}</div>'
+        self.bar.value = share
+        _visible(self.bar, True)
+
+    def end(self) -> None:
+        """Nothing is going on any more."""
+        self._on_cancel, self.text.value = None, ""
+        _visible(self.bar, False)
+        _visible(self.cancel_button, False)
+
+    def _cancel(self) -> None:
+        if self._on_cancel is not None:
+            self._on_cancel()
+
+
+def _visible(widget: widgets.Widget, shown: bool) -> None:
+    widget.layout.visibility = "visible" if shown else "hidden"  # not "display": what stands below must not jump
+
+
+class LivingPage(widgets.VBox):
+    """A column of widgets with a still for readers without a kernel.
+
+    Args:
+        children: the widgets.
+        title: opens the still.
+    """
+
+    def __init__(self, children: Sequence[widgets.Widget], *, title: str) -> None:
+        self.title = title
+        super().__init__(list(children))
+        self.add_class(ALIVE)
+
+    def __repr__(self) -> str:
+        return f"Panel “{self.title}”: run the notebook to use it."  # what is shown where nothing else can be
+
+    def still(self) -> str:
+        """What stands in the page while no kernel runs, as HTML."""
+        return as_html(repr(self))
+
+    def _ipython_display_(self) -> None:
+        text = f'<div class="{STILL}">{_ONE_OF_TWO}{self.still()}</div>'
+        display({"text/html": text, "text/plain": repr(self)}, raw=True)
+        display(self._repr_mimebundle_(), raw=True)
+
+
+class Panel(LivingPage):
     """Controls above the result of `draw(**values)`; any change draws it anew.
 
     Args:
@@ -110,22 +188,25 @@ class Panel(widgets.VBox):
     Attributes:
         controls, values: the controls, and what they are set to now.
         result: the `ResultArea`.
+        progress: the `ProgressRow`; a panel that works on a thread says there how far it is.
     """
 
     def __init__(self, draw: Callable[..., Any], controls: Mapping[str, widgets.Widget], *, title: str) -> None:
-        self.draw, self.controls, self.title = draw, dict(controls), title
+        self.draw, self.controls = draw, dict(controls)
         self.defaults = {name: control.value for name, control in self.controls.items()}
-        self.result = ResultArea()
+        self.result, self.progress = ResultArea(), ProgressRow()
         self._held = False
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self.reset_button = button("Reset", self.reset, tip="Back to the first settings")
         heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
-        super().__init__([heading, rows_of([*self.controls.values(), self.reset_button]), self.result])
+        row = rows_of([*self.controls.values(), self.reset_button])
+        super().__init__([heading, row, self.progress, self.result], title=title)
         self.update()
 
-    def __repr__(self) -> str:
-        return f"Panel “{self.title}”: run the notebook to use it."  # what is shown where no widget can be
+    def still(self) -> str:
+        """Title and settings in words, then the result as it stands."""
+        return as_html(f"{self.alternative_text()}. Run the notebook to move the controls.") + self.result.value
 
     @property
     def values(self) -> dict[str, Any]:
@@ -138,10 +219,13 @@ class Panel(widgets.VBox):
 
     def update(self) -> None:
         """Draw with the present settings."""
+        self.progress.begin("Drawing …")
         try:
             drawn = self.draw(**self.values)
         except FracturelibError as error:
             drawn = str(error)
+        finally:
+            self.progress.end()
         self.result.show(*(drawn if isinstance(drawn, list) else [drawn]), alt=self.alternative_text())
 
     def reset(self) -> None:

@@ -1,0 +1,100 @@
+"""What all panels share: results that replace themselves, a reset, progress, and a still for pages without a kernel."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from fracturelib.errors import EvaluationError
+from fracturelib.widgets import common
+from fracturelib.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow
+
+
+def drawing(size: float, kind: str) -> list:
+    figure, ax = plt.subplots(figsize=(size, 1))
+    ax.set_title(kind)
+    return [figure, pd.DataFrame({"kind": [kind]}), f"{kind} < {size}"]
+
+
+@pytest.fixture
+def panel() -> Panel:
+    controls = {"size": common.slider("Size (inches)", 2, 1, 4, 0.5), "kind": common.choice("Kind", ["a", "b"], "a")}
+    return Panel(drawing, controls, title="Try it")
+
+
+def test_a_result_replaces_the_one_before_and_leaves_no_figure_open(panel):
+    first = panel.result.value
+    panel.controls["kind"].value = "b"
+    assert panel.result.value.count("<img") == 1 and "b &lt; 2.0" in panel.result.value != first
+    assert not plt.get_fignums()
+
+
+def test_reset_draws_once_and_brings_everything_back(panel):
+    first, drawn = panel.result.value, []
+    panel.controls["size"].value, panel.controls["kind"].value = 3.0, "b"
+    panel.draw = lambda **values: drawn.append(values) or drawing(**values)
+    panel.reset_button.click()
+    assert drawn == [{"size": 2.0, "kind": "a"}] and panel.result.value == first
+
+
+def test_an_error_of_the_reader_is_shown_and_the_panel_lives_on(panel):
+    def refuse(**_):
+        raise EvaluationError("too few <files>", cure="take more")
+
+    usual, panel.draw = panel.draw, refuse
+    panel.update()
+    assert "too few &lt;files&gt;" in panel.result.value and "take more" in panel.result.value
+    assert panel.progress.text.value == "", "nothing is going on any more"
+    panel.draw = usual
+    panel.update()
+    assert "<img" in panel.result.value
+
+
+@pytest.fixture
+def displayed(monkeypatch) -> list[dict]:
+    """What cells would show."""
+    outputs = []
+    monkeypatch.setattr(common, "display", lambda bundle, raw: outputs.append(bundle))
+    return outputs
+
+
+def test_a_cell_shows_a_still_and_the_panel_and_a_second_run_the_same_again(panel, displayed):
+    for _ in range(2):
+        panel._ipython_display_()
+    still, alive, *again = displayed
+    assert sorted(still) == ["text/html", "text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in alive and again == [still, alive]
+    assert panel.result.value in still["text/html"] and f'class="{STILL}"' in still["text/html"]
+    assert "Size (inches) 2" in still["text/html"] and 'alt="Try it: ' in still["text/html"]
+
+
+def test_the_still_names_the_class_that_the_living_panel_has(panel, displayed):
+    panel._ipython_display_()
+    assert ALIVE in panel._dom_classes
+    assert set(re.findall(r"\.(fracturelib-\w+)", displayed[0]["text/html"])) == {STILL, ALIVE}
+
+
+def test_a_page_without_figures_still_says_what_it_is():
+    page = LivingPage([], title="Read <20> X-rays")
+    assert "run the notebook to use it" in page.still() and "&lt;20&gt;" in page.still()
+
+
+def test_progress_is_said_and_cancelled_and_forgotten():
+    row, cancelled = ProgressRow(), []
+    assert row.text.value == "" and row.cancel_button.layout.visibility == "hidden"
+    row.begin("training", on_cancel=lambda: cancelled.append(True))
+    row.advance(0.4, "epoch 4 of <10>")
+    assert row.bar.value == 0.4 and "epoch 4 of &lt;10&gt;" in row.text.value
+    assert row.cancel_button.layout.visibility == row.bar.layout.visibility == "visible"
+    row.cancel_button.click()
+    row.end()
+    row.cancel_button.click()
+    assert cancelled == [True] and row.text.value == "" and row.bar.layout.visibility == "hidden"
+    row.begin("drawing")
+    assert row.cancel_button.layout.visibility == "hidden", "what cannot be cancelled has no such button"
