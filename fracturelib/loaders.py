@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
 from fracturelib.catalog import shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
@@ -107,17 +107,24 @@ class Loaders(NamedTuple):
 
 def set_epoch(loader: DataLoader, epoch: int) -> None:
     """Tell a training loader which epoch comes: it chooses the order of the rows and the augmented view."""
-    if isinstance(loader.sampler, EpochSampler):
-        loader.sampler.epoch = epoch
+    sampler = loader.sampler
+    rows = sampler.sampler if isinstance(sampler, BatchSampler) else sampler
+    if isinstance(rows, EpochSampler):
+        rows.epoch = epoch
     loader.dataset.set_view(epoch)
 
 
 def make_loader(dataset: Dataset, config: TrainConfig, *, shuffle: bool) -> DataLoader:
-    """A loader that draws nothing from the global random state."""
+    """A loader that draws nothing from the global random state.
+
+    A data set that can give many rows at once (`FeatureDataset`) is asked for whole batches, in the same order.
+    """
+    rows = EpochSampler(len(dataset), seed=config.seed) if shuffle else SequentialSampler(dataset)
+    whole = getattr(dataset, "many_rows_at_once", False)
     return DataLoader(
         dataset,
-        batch_size=config.batch_size,
-        sampler=EpochSampler(len(dataset), seed=config.seed) if shuffle else None,
+        batch_size=None if whole else config.batch_size,
+        sampler=BatchSampler(rows, config.batch_size, drop_last=False) if whole else rows,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
         # torch seeds Python's, NumPy's and its own generator in every worker process from this one

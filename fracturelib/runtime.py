@@ -54,6 +54,24 @@ def seeded(seed: int, *stream: int | str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def threads_for(dataset: object) -> Iterator[None]:
+    """One thread of computation while a head is trained on features; all of them on images and on feature maps.
+
+    The head's matrices are so small that handing parts of them to further threads takes longer than the work, and
+    many times longer on a busy machine.
+    """
+    import torch
+
+    usual = torch.get_num_threads()
+    if getattr(dataset, "small", False):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """The device for `TrainConfig.device`; raises ConfigError when the one asked for is not there."""
     import torch

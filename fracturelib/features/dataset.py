@@ -1,4 +1,4 @@
-"""Trunk outputs computed once: a frozen trunk gives the same features for the same picture in every epoch."""
+"""Features in the place of images: the same rows, the same order, the same training loop."""
 
 from __future__ import annotations
 
@@ -19,15 +19,26 @@ from fracturelib.runtime import choose_device
 class FeatureDataset(Dataset):
     """Rows of a table as (features, label, row number), with the contract of `RadiographDataset`.
 
+    A list of rows gives a whole batch at once: with features, putting single items together would take longer than
+    training on them.
+
     Args:
         table: the rows.
-        features: trunk outputs (V, N, F) of V augmented views of N images.
+        features: trunk outputs (V, N, F) of V augmented views of N images; below an unfrozen stage they are maps
+            (V, N, C, H, W).
     """
+
+    many_rows_at_once = True  # asks `make_loader` for lists of rows
 
     def __init__(self, table: pd.DataFrame, features: torch.Tensor) -> None:
         self.table, self.features = table, features
         self.labels = torch.tensor(table["label"].to_numpy(), dtype=torch.float32)
         self._view = 0
+
+    @property
+    def small(self) -> bool:
+        """Whether rows are vectors (F,), a small load for a processor; maps (C, H, W) are a large one."""
+        return self.features.ndim == 3
 
     def set_view(self, view: int) -> None:
         """Choose the view of the coming epoch; with fewer views than epochs they come round again."""
@@ -36,12 +47,13 @@ class FeatureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        return self.features[self._view, row], self.labels[row], row
+    def __getitem__(self, rows: int | list[int]) -> tuple[torch.Tensor, torch.Tensor, int | torch.Tensor]:
+        numbers = rows if isinstance(rows, int) else torch.tensor(rows)
+        return self.features[self._view, numbers], self.labels[numbers], numbers
 
     def __repr__(self) -> str:
-        views, images, width = self.features.shape
-        return f"FeatureDataset({images} images × {views} views, {width} features each)"
+        views, images, *shape = self.features.shape
+        return f"FeatureDataset({images} images × {views} views, {'×'.join(map(str, shape))} features each)"
 
 
 @torch.inference_mode()
