@@ -28,6 +28,7 @@ LAYERS = [
     "evaluation",
     "explain",
     "checks",
+    "reading",
     "plots",
     "report",
     "runs",

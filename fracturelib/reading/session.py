@@ -1,0 +1,133 @@
+"""Which radiographs a reader gets, and what the reader said of them so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from fracturelib.config import POSITIVE
+from fracturelib.errors import EvaluationError
+
+CASES = 20  # what one reads with care in a quarter of an hour
+SURENESS = {1: "a guess", 2: "fairly sure", 3: "certain"}
+ANSWERS = ["called", "sure", "seconds"]
+
+
+def choose_cases(table: pd.DataFrame, *, count: int = CASES, seed: int = 0) -> pd.DataFrame:
+    """`count` rows, half of them fractured, in random order.
+
+    One file per source, and per patient where patients are known. Within each class the rows are spread evenly over
+    the regions, and the fractured ones over three levels of conspicuity, where the table knows these.
+
+    Args:
+        table: with label and source_id, and one row per file; patient_id, region and conspicuity are optional.
+        count: how many; fewer where a class has not enough sources.
+        seed: another seed gives other cases.
+
+    Raises:
+        EvaluationError: fewer than two cases are asked for, or a class has no file.
+    """
+    rng = np.random.default_rng(seed)
+    rows = table.iloc[rng.permutation(len(table))].drop_duplicates("source_id")
+    if "patient_id" in rows:
+        rows = rows[rows["patient_id"].isna() | ~rows["patient_id"].duplicated()]
+    parts = [
+        _spread(rows[rows["label"] == label], share, rng) for label, share in ((0, count // 2), (1, -(-count // 2)))
+    ]
+    if count < 2 or any(part.empty for part in parts):
+        raise EvaluationError(
+            "a reading needs cases of both classes",
+            cause="the table holds files of one class only, or fewer than two cases were asked for",
+            cure="choose a split with fractured and other radiographs",
+        )
+    chosen = pd.concat(parts)
+    chosen = chosen.iloc[rng.permutation(len(chosen))].reset_index(drop=True)
+    chosen.attrs = dict(table.attrs)
+    return chosen
+
+
+def _spread(rows: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """`count` rows, one of every stratum in turn."""
+    keys = pd.DataFrame(index=rows.index)
+    if "region" in rows:
+        keys["region"] = rows["region"].astype(str)
+    if "conspicuity" in rows and rows["conspicuity"].notna().any():
+        keys["level"] = np.ceil(3 * rows["conspicuity"].rank(pct=True))
+    if keys.columns.empty:
+        return rows.head(count)
+    turn = keys.groupby(list(keys), dropna=False).cumcount()  # 0 for the first row of each stratum
+    order = np.lexsort((rng.random(len(rows)), turn))
+    return rows.iloc[order[:count]]
+
+
+class Reading:
+    """One reader's way through the cases: call, say how sure, next; one step back at a time.
+
+    Args:
+        cases: from `choose_cases`; only their number and order matter here. The label is never looked at.
+        clock: seconds, for tests.
+    """
+
+    def __init__(self, cases: pd.DataFrame, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cases, self._clock = cases, clock
+        self._answers: list[tuple[int, int, float]] = []
+        self.called: int | None = None  # of the present case, not final before `rate`
+        self._since = clock()
+
+    @property
+    def position(self) -> int:
+        """How many cases are answered, which is also the row of the present one."""
+        return len(self._answers)
+
+    @property
+    def finished(self) -> bool:
+        return self.position == len(self.cases)
+
+    def call(self, called: int) -> None:
+        """1 for fractured, 0 for not; may be changed until `rate`."""
+        if not self.finished:
+            self.called = called
+
+    def rate(self, sure: int) -> bool:
+        """1…3, how sure (`SURENESS`); ends the case. False where there is no call yet to be sure of."""
+        if self.called is None or sure not in SURENESS:
+            return False
+        now = self._clock()
+        self._answers.append((self.called, sure, now - self._since))
+        self.called, self._since = None, now
+        return True
+
+    def back(self) -> None:
+        """Return to the case before, whose answer is forgotten."""
+        if self._answers:
+            self._answers.pop()
+        self.called, self._since = None, self._clock()
+
+    def answers(self) -> pd.DataFrame:
+        """The answered cases with the columns called (0 or 1), sure (1…3) and seconds."""
+        answered = self.cases.iloc[: self.position].reset_index(drop=True)
+        answered.attrs = dict(self.cases.attrs)
+        found = pd.DataFrame(self._answers, columns=ANSWERS).astype({"called": int, "sure": int, "seconds": float})
+        return answered.assign(**found)
+
+
+def simulated_reader(cases: pd.DataFrame, *, skill: float = 1.0, seed: int = 0) -> pd.DataFrame:
+    """Answers of a made-up reader, in the form of `Reading.answers`, for figures without anybody at the keyboard.
+
+    Signal detection with equal variances (Green and Swets, 1966): evidence is normal around 0, and around `skill` × 0.5
+    to 2.5 for a fracture, the more the plainer it is. From 1 on the reader calls a fracture, and is the surer the
+    farther from 1 the evidence lies.
+    """
+    rng = np.random.default_rng(seed)
+    broken = cases["label"].to_numpy() == POSITIVE
+    plain = np.full(len(cases), 0.5)
+    if "conspicuity" in cases:
+        plain = cases["conspicuity"].rank(pct=True).fillna(0.5).to_numpy(float)
+    evidence = rng.normal(size=len(cases)) + broken * skill * (0.5 + 2 * plain)
+    sure = 1 + np.searchsorted([0.5, 1.2], np.abs(evidence - 1.0))
+    answers = cases.assign(called=(evidence > 1.0).astype(int), sure=sure, seconds=rng.gamma(4, 3, len(cases)).round(1))
+    answers.attrs = dict(cases.attrs)
+    return answers

@@ -1,0 +1,209 @@
+"""The reading room: any order of keys, what the viewer shows, the results, and the class's folder."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from fracturelib.catalog import read_catalog
+from fracturelib.errors import EvaluationError
+from fracturelib.reading import choose_cases, pool_readings, simulated_reader, with_model
+from fracturelib.widgets import reading_results, reading_room
+from fracturelib.widgets.reading_room import HEIGHT, KEYS, ReadingRoom, windowed
+
+
+@pytest.fixture(scope="module")
+def cases(tiny_data) -> pd.DataFrame:
+    table = read_catalog(tiny_data)
+    found = choose_cases(table, count=6)
+    found["bbox_x"] = np.where(found["label"] == 1, 5.0, np.nan)
+    return found.assign(bbox_y=found["bbox_x"], bbox_w=found["bbox_x"], bbox_h=found["bbox_x"])
+
+
+@pytest.fixture(scope="module")
+def predictions(tiny_data) -> pd.DataFrame:
+    table = read_catalog(tiny_data)
+    return table[["path", "label", "source_id"]].assign(probability=np.linspace(0.05, 0.95, len(table)))
+
+
+@pytest.fixture
+def room(cases, tmp_path) -> ReadingRoom:
+    return ReadingRoom(cases, lambda answers: [f"{len(answers)} answers"], folder=tmp_path / "class")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    assert not plt.get_fignums(), "a figure was left open: the notebook would show it twice"
+    plt.close("all")
+
+
+def read_all(room: ReadingRoom, keys: str = "f3") -> None:
+    while not room.reading.finished:
+        for key in keys:
+            room.buttons[key].click()
+
+
+# --- the room -------------------------------------------------------------------------------------------------------
+
+
+def test_a_case_is_called_and_rated_and_the_next_one_comes(room):
+    first = room.picture.value
+    assert "Case 1 of 6" in room.status.value and 'alt="Radiograph 1 of 6"' in first
+    room.buttons["2"].click()
+    assert "First say whether it is fractured" in room.status.value and room.reading.position == 0
+    room.buttons["n"].click()
+    assert "not fractured" in room.status.value and room.buttons["n"].button_style == "primary"
+    room.buttons["2"].click()
+    assert "Case 2 of 6" in room.status.value and room.picture.value != first
+    room.buttons["b"].click()
+    assert "Case 1 of 6" in room.status.value and room.picture.value == first
+
+
+def test_the_file_name_with_its_label_is_not_on_the_page_before_the_end(room, cases):
+    page = room.picture.value + room.status.value + room.still()
+    assert not any(path in page for path in cases["path"]) and "test/" not in page
+
+
+def test_results_come_after_the_last_case_and_go_when_one_steps_back(room):
+    assert room.outcome.value == "" and room.save_button.disabled
+    read_all(room)
+    assert "6 answers" in room.outcome.value and room.picture.value == "" and not room.save_button.disabled
+    assert room.buttons["f"].disabled and not room.buttons["b"].disabled
+    room.buttons["b"].click()
+    assert room.outcome.value == "" and "Case 6 of 6" in room.status.value
+
+
+def test_a_reading_is_saved_once_however_often_the_button_is_pressed(room, cases, tmp_path):
+    read_all(room)
+    room.save_button.click()
+    room.save_button.click()
+    assert "Saved as reading-" in room.status.value
+    assert len(list((tmp_path / "class").iterdir())) == 1
+    room.again_button.click()
+    read_all(room, "n1")
+    room.save_button.click()
+    pooled = pool_readings(tmp_path / "class", cases=cases)
+    assert pooled.groupby("reader")["called"].mean().sort_values().tolist() == [0, 1]
+
+
+def test_a_folder_that_cannot_be_written_is_said(room, tmp_path):
+    (tmp_path / "class").write_text("a file in the way")
+    read_all(room)
+    room.save_button.click()
+    assert "cannot be saved" in room.status.value
+
+
+def test_without_a_folder_there_is_nothing_to_save(cases):
+    room = ReadingRoom(cases, lambda answers: [])
+    shown = [button.description for button in room.children[4].children]
+    assert shown == ["Read again from the start"]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from([*KEYS, "save", "again", "zoom", "level", "width", "reset"]), max_size=25))
+def test_no_order_of_keys_and_controls_raises(cases, tmp_path_factory, actions):
+    room = ReadingRoom(cases.iloc[:2], lambda answers: ["done"], folder=tmp_path_factory.mktemp("class"))
+    for number, action in enumerate(actions):
+        if action in room.viewer:
+            control = room.viewer[action]
+            control.value = (control.min, control.max)[number % 2]
+        elif action == "reset":
+            room.reset_view()
+        else:
+            {"save": room.save_button, "again": room.again_button}.get(action, room.buttons.get(action)).click()
+    assert bool(room.outcome.value) == room.reading.finished
+
+
+def test_a_file_that_vanished_is_said_and_the_reader_can_go_on(cases):
+    gone = cases.assign(path="gone.png")
+    room = ReadingRoom(gone, lambda answers: [])
+    assert "gone.png" in room.picture.value and "<img" not in room.picture.value
+    read_all(room)
+
+
+def test_results_that_fail_are_said(cases):
+    def refuse(_):
+        raise EvaluationError("no prediction")
+
+    room = ReadingRoom(cases, refuse)
+    read_all(room)
+    assert "no prediction" in room.outcome.value
+
+
+def test_every_key_of_the_desk_has_its_button(room):
+    desk = room.children[0].value
+    prefix = re.search(r"'\.(fracturelib-key-)'", html.unescape(desk)).group(1)
+    assert {f"{prefix}{key}" for key in KEYS} == {made._dom_classes[0] for made in room.buttons.values()}
+    assert "data-lm-suppress-shortcuts" in desk and 'tabindex="0"' in desk
+
+
+# --- the viewer -----------------------------------------------------------------------------------------------------
+
+
+def test_the_window_spreads_its_greys_from_black_to_white_and_clips_the_rest():
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None], HEIGHT, axis=0)
+    assert np.array_equal(windowed(ramp), ramp)
+    narrow = windowed(ramp, level=100, width=50)
+    assert (narrow[:, :74] == 0).all() and (narrow[:, 126:] == 255).all() and narrow[0, 100] == 128
+
+
+def test_zoom_shows_the_middle():
+    picture = np.zeros((200, 100), dtype=np.uint8)
+    picture[50:150, 25:75] = 255
+    assert (windowed(picture, zoom=2) == 255).all()
+    assert windowed(picture, zoom=2).shape == windowed(picture).shape == (HEIGHT, HEIGHT // 2)
+    assert windowed(np.zeros((1, 1), np.uint8), zoom=4).shape == (HEIGHT, HEIGHT)
+
+
+# --- the results ----------------------------------------------------------------------------------------------------
+
+
+def test_results_stand_beside_the_models_of_the_same_cases(cases, predictions):
+    answers = simulated_reader(cases)
+    figure, scores, agreement, _, gallery = reading_results.reading_results(answers, predictions, threshold=0.5)
+    plt.close("all")
+    assert isinstance(figure, Figure) and isinstance(gallery, Figure)
+    read = with_model(answers, predictions, threshold=0.5)
+    sensitivity = (read.query("label == 1")["called"]).mean()
+    assert scores.set_index("on these cases").loc["sensitivity", "you"].startswith(f"{sensitivity:.2f}")
+    assert len(agreement) == 3
+
+
+def test_heat_is_laid_over_the_cases_of_disagreement_only(cases, predictions):
+    asked = []
+
+    def heat(rows):
+        asked.extend(rows["path"])
+        return np.ones((len(rows), 7, 7))
+
+    read = with_model(simulated_reader(cases), predictions, threshold=0.5)
+    figure = reading_results.disagreement_gallery(read, heat=heat)
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    plt.close("all")
+    assert len(shown) == len(asked) and all(picture.ndim == 3 for picture in shown)
+    assert set(asked) <= set(read["path"])
+
+
+def test_full_agreement_is_said(cases):
+    exact = cases.assign(called=cases["label"], sure=3, seconds=1.0)
+    exact.attrs = cases.attrs
+    predictions = cases[["path", "label"]].assign(probability=cases["label"].astype(float))
+    assert "agree on every case" in reading_results.reading_results(exact, predictions, threshold=0.5)[-1]
+    plt.close("all")
+
+
+def test_the_page_without_a_kernel_says_what_the_room_is(room):
+    assert "The reading room" in room.still()
+    assert reading_room.HEIGHT < 500, "picture, buttons and status must fit on one screen"
