@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import torch
 
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.checks import run_checks
+from fracturelib.comparing import drop_from_run
 from fracturelib.config import TrainConfig
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
 from fracturelib.evaluation import (
@@ -25,9 +27,10 @@ from fracturelib.evaluation import (
     fit_temperature,
     predict,
 )
-from fracturelib.features import feature_loaders
+from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.report import write_model_card, write_report
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
@@ -41,6 +44,7 @@ def train_run(
     strict: bool = False,
     make_split: bool = False,
     keep_conflicts: bool = False,
+    features_limit: int = DEFAULT_LIMIT,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Run:
     """Read the data, train, evaluate on the test split, write the run folder with its report.
@@ -50,6 +54,7 @@ def train_run(
         folder: the run's folder, for example ``runs/first``; made only after data and weights are known to be good.
         resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
         strict, make_split, keep_conflicts: as in `read_catalog`.
+        features_limit: most bytes that features may take in ``.features``, the bank beside the run's folder; 0: no bank.
         on_epoch: called after every epoch with the history so far.
 
     Raises:
@@ -72,7 +77,8 @@ def train_run(
             _check_same_data(folder, record)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", record)
-        loaders = _fastest(model, loaders, config)
+        bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
+        loaders = _fastest(model, loaders, config, bank)
         history = fit(
             model,
             loaders.train,
@@ -102,13 +108,16 @@ def train_run(
     return Run(folder, config, record, model, history, evaluation.to_dict())
 
 
-def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = False) -> tuple[Evaluation, pd.DataFrame]:
+def evaluate_run(
+    run: Run, *, data: str | Path | None = None, strict: bool = False, report: str | Path | None = None
+) -> tuple[Evaluation, pd.DataFrame]:
     """Test numbers and predictions of a saved run, at the run's own threshold and temperature.
 
     Args:
         run: from `load_run`.
         data: another folder (an external test); default the run's own data. A folder with just the two class
             folders counts as one test split.
+        report: write `report.html` and `MODEL_CARD.md` of this test into this folder, which is made if missing.
 
     Returns:
         The evaluation, and one row per test image: path, label, probability, prediction, source_id, ….
@@ -139,6 +148,12 @@ def evaluate_run(run: Run, *, data: str | Path | None = None, strict: bool = Fal
         set_name="external test" if external else "test",
         seed=run.config.seed,
     )
+    if report is not None:
+        about = {"record": run.record, "table": table, "history": run.history, "evaluation": evaluation}
+        about["checks"] = run_checks(run.model, table, run.config, predictions, threshold=run.threshold)
+        about["drop"] = drop_from_run(run, predictions) if external else None
+        write_report(report, predictions=predictions, **about)
+        write_model_card(report, **about)
     return evaluation, predictions
 
 
@@ -236,11 +251,22 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record["config"].items() if name not in ("data", "workers", "device")}
 
 
-def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig) -> Loaders:
-    """Features computed once where the trunk is frozen and the settings allow it, images otherwise."""
-    if model.trained_modules or config.views == 0:
+def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, bank: FeatureBank | None) -> Loaders:
+    """Features computed once, as far as the trunk is frozen and the settings allow it; images otherwise."""
+    if config.views == 0 or not model.has_frozen_part:
         return loaders
-    return feature_loaders(model, loaders, config)
+    if model.trained_modules:  # maps are a hundred times larger than features
+        views = min(config.views, config.epochs)
+        shape = feature_shape(model, loaders.train.dataset, config, views=views)
+        fits = bank is not None and bank.holds(shape)
+        size = f"{math.prod(shape) * 4 / 1e9:.1f} GB in float32"
+        print(
+            f"Maps that go into {config.unfreeze}: {shape[1]} images × {views} views, {size}: "
+            + (f"kept in {bank.dtype(shape)}." if fits else "too much to keep, so every epoch computes them again.")
+        )
+        if not fits:
+            return loaders
+    return feature_loaders(model, loaders, config, bank=bank)
 
 
 def _test_loader(table: pd.DataFrame, config: TrainConfig) -> torch.utils.data.DataLoader:

@@ -11,11 +11,11 @@ from test_plots import history
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
-from fracturelib.evaluation import evaluate
+from fracturelib.evaluation import evaluate, worst_errors
 from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored
 from fracturelib.report import write_report
 from fracturelib.report.context import report_context
-from fracturelib.report.figures import readable_errors
+from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
 
 HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
@@ -114,7 +114,7 @@ def test_every_figure_has_alternative_text_and_a_phone_has_room(written):
         "only 8 sources",
         "No original image is in more than one split.",
         "original images",
-        "chosen on the validation split",
+        "on the validation images (Youden's index)",
         "majority class",
         "metadata only",
         "torchvision's resnet18",
@@ -150,7 +150,7 @@ def test_figures_are_saved_as_png_files(written):
 def test_random_weights_are_said_loudly(parts, tmp_path):
     origin = {"name": "none", "detail": "random resnet18", "sha256": "0", "path": None}
     shared = {name: part for name, part in parts.items() if name != "predictions"}
-    context = report_context(record=record(weights=origin), name="first", **shared)
+    context = report_context(record=record(weights=origin), name="first", checks=None, drop=None, **shared)
     assert "The trunk has random weights" in context["weights_alarm"]
     card = write_model_card(tmp_path, record=record(weights=origin), **shared).read_text(encoding="utf-8")
     assert "**The trunk has random weights" in card
@@ -176,19 +176,20 @@ def test_hostile_names_stay_text(tiny_data, tmp_path):
 def test_images_that_are_gone_leave_their_names(make_tree, tmp_path):
     root = make_tree({"train": 4, "val": 4, "test": 4})
     parts = case(root)
-    errors = readable_errors(parts["predictions"], threshold=0.5, root=root)
-    (root / errors[0][0].path).unlink()
+    errors = worst_errors(parts["predictions"], threshold=0.5)
+    lost = errors["path"].iloc[0]
+    (root / lost).unlink()
     page = Page(write_report(tmp_path, record=record(), **parts).read_text(encoding="utf-8"))
-    assert page.text.count("could not be read any more") == 1
-    assert errors[0][0].path in page.text
-    gone = readable_errors(parts["predictions"], threshold=0.5, root=None)
-    assert [image for _, image in gone] == [None] * 4
+    assert page.text.count("could not be read any more") == 2  # among the errors, and among the least certain
+    assert lost in page.text
+    gone = shown_pictures(errors, parts["table"], root=None, checks=None)
+    assert [one.image for one in gone] == [None] * 4
 
 
 def test_leaks_are_named(parts):
     shared = {name: part for name, part in parts.items() if name != "predictions"}
     shared["table"] = shared["table"].assign(source_id="one")
-    context = report_context(record=record(), name="first", **shared)
+    context = report_context(record=record(), name="first", checks=None, drop=None, **shared)
     assert "LEAK: the splits share original images" in context["data"]["caption"]
 
 

@@ -1,10 +1,12 @@
-"""`fracturelib evaluate`."""
+"""`fracturelib evaluate` and `fracturelib compare`."""
 
 from __future__ import annotations
 
 import argparse
+import math
 
-from fracturelib.cli.shared import NOTICE, add_command, print_metrics, write_csv
+from fracturelib.cli.shared import NOTICE, add_command, print_differences, print_metrics, write_csv
+from fracturelib.errors import EvaluationError
 
 
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -12,18 +14,86 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "evaluate", _evaluate, "test a saved run, on its own data or on another folder")
     parser.add_argument("folder", metavar="RUN", help="folder of the run, for example runs/demo")
     parser.add_argument("--data", metavar="DIR", help="another data set (default: the run's own test split)")
+    parser.add_argument(
+        "--prevalence", type=float, metavar="SHARE", help="say what a call is worth at this share of fractures (0 to 1)"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write one row per image to this file")
+    parser.add_argument("--report", metavar="FOLDER", help="write report.html and MODEL_CARD.md into this folder")
     parser.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
 
 
+def add_compare(commands: argparse._SubParsersAction) -> None:
+    """The parser of `compare`."""
+    parser = add_command(commands, "compare", _compare, "compare two runs on the same test images")
+    parser.add_argument("first", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("second", metavar="RUN", help="folder of another")
+
+
 def _evaluate(options: argparse.Namespace) -> int:
+    from fracturelib.comparing import drop_from_run
+    from fracturelib.evaluation import describe_rule
     from fracturelib.pipeline import evaluate_run
     from fracturelib.runs import load_run
 
+    if options.prevalence is not None and not 0 <= options.prevalence <= 1:
+        raise EvaluationError(f"the prevalence is {options.prevalence:g}", cure="give a share between 0 and 1")
     run = load_run(options.folder)
-    evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict)
+    evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
+    external = evaluation.set_name == "external test"
+    if external:
+        print("EXTERNAL TEST: images from elsewhere; model, threshold and temperature come along unchanged.\n")
     print_metrics(evaluation.to_dict(), options.data or run.config.data)
-    print(f"Threshold {run.threshold:.3f}, chosen on the run's own validation images.")
+    print(f"Threshold {run.threshold:.3f}: {describe_rule(run.config.threshold)}.")
+    print(_calibration(evaluation))
+    if options.prevalence is not None:
+        _print_prevalence(predictions, run.threshold, options.prevalence)
+    drop = drop_from_run(run, predictions) if external else None
+    if drop is not None:
+        print("\nAgainst the run's own test set:")
+        words = {"first is higher": "higher elsewhere", "second is higher": "lower elsewhere"}
+        print_differences(drop, ("external", "internal"), words)
     write_csv(predictions, options.csv)
+    if options.report:
+        print(f"Report: {options.report}/report.html")
+    print(NOTICE)
+    return 0
+
+
+def _calibration(evaluation) -> str:
+    summary = evaluation.calibration_summary.set_index("quantity")
+    said = "Brier score {brier:.3f}, calibration error {ece:.3f}"
+    before = said.format(**summary["as_trained"])
+    if evaluation.temperature is None:
+        return f"{before}; the run has no temperature."
+    after = said.format(**summary["with_temperature"])
+    return f"{before}; with the run's temperature {evaluation.temperature:.2f}: {after}."
+
+
+def _print_prevalence(predictions, threshold: float, prevalence: float) -> None:
+    """What a call is worth where this share of the patients has a fracture."""
+    from fracturelib.evaluation import predictive_value_table
+
+    row = predictive_value_table(predictions, threshold=threshold, prevalences=(prevalence,)).iloc[0]
+    print(f"\nWhere {prevalence:.1%} of the patients have a fracture:")
+    for name, words in (("ppv", "a call “fractured”"), ("npv", "a call “not fractured”")):
+        ends = "" if math.isnan(row[f"{name}_low"]) else f" [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+        value = row[f"{name}_note"] if math.isnan(row[name]) else f"right in {row[name]:.3f}{ends} of the cases"
+        print(f"{words:<24}{value}")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fracturelib.comparing import compare_runs
+
+    table = compare_runs(options.first, options.second)
+    print(f"first:  {options.first}\nsecond: {options.second}")
+    print("Each at its own threshold, on the same test images; the interval of the difference is paired.\n")
+    print_differences(table, ("first", "second"), {})
+    auc = table.set_index("metric").loc["auc"]
+    plain = {
+        "no difference shown": "No difference shown in the AUC: with these images, either run could be the better one.",
+        "first is higher": "The first run ranks these images better than the second.",
+        "second is higher": "The second run ranks these images better than the first.",
+    }
+    print("\n" + plain.get(auc["verdict"], f"The difference in the AUC is {auc['verdict']}."))
     print(NOTICE)
     return 0

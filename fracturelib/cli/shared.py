@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import FracturelibError
 
-PRINTED_METRICS = ("accuracy", "auc", "sensitivity", "specificity")
+PRINTED_METRICS = ("accuracy", "auc", "average_precision", "sensitivity", "specificity")
 NOTICE = "For teaching and research; no medical device."
 
 
@@ -24,21 +25,37 @@ def add_command(
 
 def print_metrics(metrics: dict, data: str) -> None:
     """The model and both baselines, one metric a line, with the interval where it can be given."""
+    unit = metrics.get("unit", "sources")  # a run of an older version counted sources
+    patients = f" of {metrics['n_units']} {unit}" if unit != "sources" else ""
     print(
         f"{metrics['set_name'].capitalize()} set in {data}: {metrics['n_files']} images from {metrics['n_sources']} "
-        f"sources, {metrics['n_fractured']} fractured\n"
+        f"sources{patients}, {metrics['n_fractured']} fractured\n"
     )
     models = list(dict.fromkeys(row["model"] for row in metrics["comparison"]))
     cells = {(row["model"], row["metric"]): _cell(row) for row in metrics["comparison"]}
-    print(" " * 20 + "".join(f"{name:<22}" for name in models))
+    print(" " * 20 + "".join(f"{name:<22}" for name in models).rstrip())
     for metric in PRINTED_METRICS:
-        print(f"{metric:<20}" + "".join(f"{cells[name, metric]:<22}" for name in models))
-    print("\n[ ]: 95 % interval, bootstrap over sources")
+        print(f"{metric:<20}" + "".join(f"{cells[name, metric]:<22}" for name in models).rstrip())
+    print(f"\n[ ]: 95 % interval, bootstrap over {unit}")
     for row in metrics["confusion"]:
         called = ", ".join(f"{row[name]} called {name}" for name in CLASS_NAMES)
         print(f"{row['truth']}: {called}")
     for sentence in metrics["warnings"]:
         print(f"warning: {sentence}")
+
+
+def print_differences(table, names: tuple[str, str], words: dict[str, str]) -> None:
+    """A table of `compare` or `drop_table`: both values, the difference with its interval, and the verdict in words."""
+    print(f"{'':<14}{names[0]:<16}{names[1]:<16}difference [95 % interval]")
+    for row in table.to_dict("records"):
+        values = "".join(f"{_plain(row[side]):<16}" for side in ("first", "second"))
+        ends = "" if math.isnan(row["low"]) else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        difference = "" if math.isnan(row["difference"]) else f"{row['difference']:+.3f}{ends}"
+        print(f"{row['metric']:<14}{values}{difference:<26}{words.get(row['verdict'], row['verdict'])}".rstrip())
+
+
+def _plain(value: float) -> str:
+    return "not estimable" if math.isnan(value) else f"{value:.3f}"
 
 
 def _cell(row: dict) -> str:
