@@ -205,5 +205,5 @@ def test_full_agreement_is_said(cases):
 
 
 def test_the_page_without_a_kernel_says_what_the_room_is(room):
-    assert "The reading room" in room.still()
+    assert "The reading room: case 1 of 6" in room.still() and room.picture.value in room.still()
     assert reading_room.HEIGHT < 500, "picture, buttons and status must fit on one screen"

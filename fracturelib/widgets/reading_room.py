@@ -101,6 +101,12 @@ class ReadingRoom(LivingPage):
         )
         self._refresh()
 
+    def still(self) -> str:
+        """The first case; there is nobody who could read it."""
+        return (
+            as_html(f"{self.title}: case 1 of {len(self.cases)}. Run the notebook to read them.") + self.picture.value
+        )
+
     def press(self, key: str) -> None:
         """What a key or its button does: F and N call, 1 to 3 say how sure and go on, B goes back."""
         if key == "b":
