@@ -198,7 +198,7 @@ def test_batch_norm_is_measured_on_the_crops(sources, monkeypatch):
     trunk = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     export.measure_batch_norm(trunk, sources, seed=0, side=32)
     crops = [
-        pictures.random_batch(sources, seed=1, step=step, count=export.BATCH, side=32, style=pictures.GENTLE)
+        pictures.random_batch(sources, seed=1, step=step, count=export.BATCH, side=32, style=pictures.STYLES["gentle"])
         for step in range(2)
     ]
     inputs = networks.student_input(torch.from_numpy(np.concatenate(crops)).permute(0, 3, 1, 2).float())
@@ -219,3 +219,39 @@ def test_rescaling_multiplies_the_features_and_nothing_else():
         export.rescale_features(trunk, 8.0)
         torch.testing.assert_close(trunk(images), 8 * before, rtol=1e-3, atol=1e-4)
     assert torch.equal(trunk.layer3[0].conv1.weight, lower)
+
+
+def test_measuring_again_leaves_what_the_student_predicts(monkeypatch):
+    """Errors in the teacher's units are the same before and after; only their standardisation changes."""
+    monkeypatch.setattr(networks, "POOLED", 6)
+    generator = torch.Generator().manual_seed(0)
+
+    def maps(scale: float) -> list[dict[str, torch.Tensor]]:
+        return [
+            {
+                name: scale * torch.randn(4, channels, 2, 2, generator=generator) + scale
+                for name, (_, channels) in networks.CHANNELS.items()
+            }
+            for _ in range(4)
+        ]
+
+    targets, student = networks.Targets().double(), networks.Student().double()
+    targets.measure([{name: value.double() for name, value in batch.items()} for batch in maps(1.0)])
+    inputs = {name: torch.randn(2, sizes[0], 1, 1).double() for name, sizes in networks.CHANNELS.items()}
+    pooled = torch.randn(2, 512).double()
+
+    def in_teacher_units() -> list[torch.Tensor]:
+        found = []
+        for name, value in inputs.items():
+            mean, std = (getattr(targets, f"{name}_{part}") for part in ("mean", "std"))
+            found.append(student.projectors[name](value)[:, :, 0, 0] * std + mean)
+        return found
+
+    before = in_teacher_units()
+    predicted = student.pooled(pooled) @ targets.decode + targets.pooled_mean
+    targets.measure_again([{name: value.double() for name, value in batch.items()} for batch in maps(3.0)], student)
+    for old, new in zip(before, in_teacher_units(), strict=True):
+        assert torch.allclose(old, new)
+    # What the new principal components cannot express is lost; the rest is what was predicted before.
+    wanted = (predicted - targets.pooled_mean) @ targets.encode
+    assert torch.allclose(student.pooled(pooled), wanted)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tools.distillation.export import export_trunk
 from tools.distillation.networks import Student, Targets, Teacher, losses
-from tools.distillation.pictures import PHOTOGRAPHS, load_sources, random_batch
+from tools.distillation.pictures import PHOTOGRAPHS, STYLES, load_sources, random_batch
 from tools.distillation.state import (
     CHECKPOINT,
     Average,
@@ -74,11 +74,18 @@ class Distiller:
         if (self.settings.state / CHECKPOINT).exists():
             progress = load_checkpoint(self.settings.state, **kept)
             self.step, self.images = progress["step"], progress["images"]
-            print(f"resumed at {self.images:,} images")
-            return
-        with torch.inference_mode():
-            pixels = (self._batch(CALIBRATION_STEP + index, 128) for index in range(self.settings.calibration))
-            self.targets.measure([self.teacher(batch) for batch in pixels])
+            print(f"resumed at {self.images:,} images", flush=True)
+            if self.settings.measure_again:
+                self.targets.measure_again(self._teacher_maps(), self.student)
+        else:
+            self.targets.measure(self._teacher_maps())
+
+    @torch.no_grad()
+    def _teacher_maps(self) -> list[dict[str, Tensor]]:
+        """The teacher's maps on the crops that standardise the targets."""
+        side = side_at(self.images, self.settings.stages)
+        batches = (self._batch(CALIBRATION_STEP + index, side) for index in range(self.settings.calibration))
+        return [self.teacher(batch) for batch in batches]
 
     def train_step(self, side: int) -> dict[str, float]:
         """One optimiser step on fresh crops of `side` px; returns the parts of the loss."""
@@ -110,7 +117,9 @@ class Distiller:
 
     def _batch(self, step: int, side: int) -> Tensor:
         """Float pixels 0…255, (B, 3, side, side), channels last."""
-        crops = random_batch(self.sources, seed=self.settings.seed, step=step, count=self.settings.batch, side=side)
+        settings = self.settings
+        style = STYLES[settings.style]
+        crops = random_batch(self.sources, seed=settings.seed, step=step, count=settings.batch, side=side, style=style)
         return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
 
 
@@ -196,6 +205,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     text = "side of the crops in px until so many images were seen (default: 96:180000 128:260000 160:300000)"
     stages = [(96, 180_000), (128, 260_000), (160, 300_000)]
     parser.add_argument("--stages", nargs="+", type=_stage, default=stages, metavar="SIDE:END", help=text)
+    text = "how far crops stray from whole radiographs (default: %(default)s)"
+    parser.add_argument("--style", choices=list(STYLES), default="wild", help=text)
+    text = "when resuming: standardise the targets anew, on crops of this run's style and pictures"
+    parser.add_argument("--measure-again", action="store_true", help=text)
     text = "do not train: write the averaged trunk of the state to this file, float16 safetensors"
     parser.add_argument("--export", type=Path, metavar="FILE", help=text)
     settings = parser.parse_args(arguments)

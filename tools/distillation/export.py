@@ -12,7 +12,7 @@ import torchvision
 from torch import nn
 
 from tools.distillation.networks import student_input
-from tools.distillation.pictures import GENTLE, PHOTOGRAPHS, Source, load_sources, random_batch
+from tools.distillation.pictures import PHOTOGRAPHS, STYLES, Source, load_sources, random_batch
 from tools.distillation.state import CHECKPOINT, read_tensors, write_tensors
 
 FEATURE_SCALE = 8.0  # see rescale_features
@@ -45,7 +45,7 @@ def measure_batch_norm(trunk: nn.Module, sources: list[Source], *, seed: int, si
             module.momentum = None  # a cumulative mean
     trunk.train()
     for step in range(BATCHES):
-        crops = random_batch(sources, seed=seed + 1, step=step, count=BATCH, side=side, style=GENTLE)
+        crops = random_batch(sources, seed=seed + 1, step=step, count=BATCH, side=side, style=STYLES["gentle"])
         trunk(student_input(torch.from_numpy(np.moveaxis(crops, 3, 1).copy()).float()))
     trunk.eval()
 

@@ -124,6 +124,26 @@ class Targets(nn.Module):
         self.encode.copy_(axes[:POOLED].T / half / unit)
         self.decode.copy_((half * unit)[:, None] * axes[:POOLED])
 
+    @torch.no_grad()
+    def measure_again(self, batches: list[dict[str, Tensor]], student: Student) -> None:
+        """`measure` in the middle of a training: the projectors are rewritten so that they still predict the same maps.
+
+        Crops of another style vary in other directions: an error that is small beside the variety of wild crops can be
+        larger than all differences between whole radiographs.
+        """
+        before = {name: value.clone() for name, value in self.named_buffers()}
+        self.measure(batches)
+        for name in CHANNELS:
+            scale = before[f"{name}_std"] / getattr(self, f"{name}_std")
+            shift = (before[f"{name}_mean"] - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_std")
+            projector = student.projectors[name]
+            projector.weight.mul_(scale[:, None, None, None])
+            projector.bias.mul_(scale).add_(shift)
+        turn = before["decode"] @ self.encode  # (POOLED, POOLED)
+        student.pooled.weight.copy_(turn.T @ student.pooled.weight)
+        shift = (before["pooled_mean"] - self.pooled_mean) @ self.encode
+        student.pooled.bias.copy_(student.pooled.bias @ turn + shift)
+
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """Standardised targets of one batch by name."""
         found = {}

@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(frozen=True)
 class CropStyle:
-    """How wild the crops are; `GENTLE` stays close to what the trunk sees in use."""
+    """How wild the crops are; `STYLES` names three, from wild to what the trunk sees in use."""
 
     smallest_area: float = 0.08  # of the picture
     whole: float = 0.15  # chance of the whole picture, squashed to a square as in evaluation
@@ -44,12 +44,19 @@ class CropStyle:
     stretch: float = 0.4  # chance that the grey levels are stretched to the full range
     invert: float = 0.08  # chance of a negative
     noise: float = 0.3  # chance of sensor noise
+    exposure: float = 1.0  # strength of the random gamma, contrast and brightness
     grey: float = 0.8  # chance that a colour photograph becomes grey, like the radiographs
 
 
-GENTLE = CropStyle(
-    smallest_area=0.4, whole=0.5, quarter_turn=0.1, tilt=10.0, stretch=0.1, invert=0.0, noise=0.0, grey=1.0
-)
+STYLES = {
+    "wild": CropStyle(),
+    "close": CropStyle(
+        smallest_area=0.3, whole=0.3, quarter_turn=0.1, tilt=12.0, stretch=0.2, invert=0.0, noise=0.2, exposure=0.5
+    ),
+    "gentle": CropStyle(
+        smallest_area=0.4, whole=0.5, quarter_turn=0.1, tilt=10.0, stretch=0.1, invert=0.0, noise=0.0, grey=1.0
+    ),
+}
 
 
 def load_sources(shares: dict[str, float], *, short_side: int = 448) -> list[Source]:
@@ -127,8 +134,9 @@ def _photometry(crop: np.ndarray, style: CropStyle, rng: np.random.Generator) ->
     if rng.random() < style.stretch:  # many radiographs are stored dark
         low, high = np.percentile(crop, (1, 99)) / 255
         levels = ((levels - low) / max(high - low, 0.1)).clip(0, 1)
-    levels = levels ** math.exp(rng.uniform(-0.5, 0.4))
-    levels = (levels - 0.5) * math.exp(rng.uniform(-0.4, 0.4)) + 0.5 + rng.uniform(-0.12, 0.12)
+    strength = style.exposure
+    levels = levels ** math.exp(strength * rng.uniform(-0.5, 0.4))
+    levels = (levels - 0.5) * math.exp(strength * rng.uniform(-0.4, 0.4)) + 0.5 + strength * rng.uniform(-0.12, 0.12)
     if rng.random() < style.invert:
         levels = 1.0 - levels
     crop = (255 * levels.clip(0, 1)).astype(np.uint8)[crop]
