@@ -186,10 +186,11 @@ def localisation_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: in
     codes = units_of(found).codes
     rows = []
     for measure, name in (("hit rate", "hit"), ("share of heat", "share")):
-        row = {"measure": measure, **mean_interval(found[name], codes, resamples=resamples, seed=seed)}
+        options = {"resamples": resamples, "seed": seed}
+        row = {"measure": measure, **mean_interval(found[name], codes, proportion=name == "hit", **options)}
         for level in ("chance", "centre"):
             row[level] = float(found[f"{level}_{name}"].mean())
-            gap = mean_interval(found[name] - found[f"{level}_{name}"], codes, resamples=resamples, seed=seed)
+            gap = mean_interval(found[name] - found[f"{level}_{name}"], codes, **options)
             row[f"against_{level}"] = _verdict(gap)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -212,7 +213,8 @@ def erase(image: NDArray[Any], box: tuple[int, int, int, int], rng: np.random.Ge
     mask[y : y + h, x : x + w] = 1
     filled = cv2.inpaint(np.ascontiguousarray(image), mask, 3, cv2.INPAINT_TELEA).astype(float)
     around = cv2.dilate(mask, np.ones((9, 9), np.uint8)).astype(bool) & (mask == 0)
-    grain = (image - cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.5))[around].std() if around.any() else 0.0
+    # of the filled picture: what is erased would itself stand out from its blurred surroundings
+    grain = (filled - cv2.GaussianBlur(filled, (0, 0), 1.5))[around].std() if around.any() else 0.0
     filled[mask == 1] += rng.normal(0, grain, int(mask.sum()))
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
 

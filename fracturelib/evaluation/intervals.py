@@ -120,8 +120,13 @@ def wilson_interval(successes: float, total: float, *, confidence: float = 0.95)
     )
 
 
-def mean_interval(values: ArrayLike, codes: NDArray[Any], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Mean of values (n,) with its 95 % bootstrap interval over units: value, low, high, n, units, note."""
+def mean_interval(
+    values: ArrayLike, codes: NDArray[Any], *, proportion: bool = False, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Mean of values (n,) with its 95 % bootstrap interval over units: value, low, high, n, units, note.
+
+    A `proportion` (values 0 and 1) of exactly 0 or 1 has a Wilson interval, as in `scores`.
+    """
     values = np.asarray(values, dtype=float)
     if values.size == 0:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "units": 0, "note": "not estimable: no images"}
@@ -130,4 +135,7 @@ def mean_interval(values: ArrayLike, codes: NDArray[Any], *, resamples: int = 20
     blocks = resample_weights(one_stratum, codes, resamples=resamples, seed=seed)
     draws = np.concatenate([weights @ values / weights.sum(axis=1) for weights in blocks])
     low, high, note = percentile_interval(draws, units=units)
+    if proportion and "same value" in note and values.mean() in (0.0, 1.0):
+        low, high = wilson_interval(values.mean() * units, units)
+        note = f"Wilson interval over {units} units"
     return {"value": float(values.mean()), "low": low, "high": high, "n": len(values), "units": units, "note": note}

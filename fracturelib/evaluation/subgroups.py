@@ -77,7 +77,7 @@ def _subgroup_row(part: pd.DataFrame, result: pd.DataFrame) -> dict[str, Any]:
         notes = [note for note in result.loc[["auc", "sensitivity", "specificity"], "note"] if note]
         row["note"] = notes[0] if notes else ""
     if missing and 0 < max(counts) < FEWEST_UNITS:
-        row["note"] += f"; small group: {max(counts)} {unit}"
+        row["note"] += f"; small group ({unit}: {max(counts)})"
     return row
 
 

@@ -56,7 +56,9 @@ def subgroup_forest(subgroups: pd.DataFrame, *, metric: str = "sensitivity", ax:
     """One metric for each subgroup with its 95 % interval; an open marker has none, a dash no value."""
     rows = subgroups.rename(columns={metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"})
     _forest_points(ax, np.arange(len(rows)), rows, INK, "o", metric, missing="–")
-    names = [f"{shorten(str(row.column), 16)}: {shorten(str(row.group), 16)}" for row in rows.itertuples()]
+    names = [
+        f"{shorten(str(row.column).replace('_', ' '), 16)}: {shorten(str(row.group), 16)}" for row in rows.itertuples()
+    ]
     labels = [f"{name} ({row.n}/{row.units})" for name, row in zip(names, rows.itertuples(), strict=True)]
     ax.set_yticks(range(len(rows)), labels)
     unit = rows["unit"].iloc[0] if (rows["unit"] == rows["unit"].iloc[0]).all() else "units"
