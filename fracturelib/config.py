@@ -56,12 +56,17 @@ class TrainConfig:
     seed: int = _setting(0, "seed of every random choice", 0, 2**31 - 1)
     workers: int = _setting(0, "processes that read images (0: the main process)", 0, 256)
     device: str = _setting("auto", "auto, cpu, cuda or mps")
+    precision: str = _setting(
+        "auto", "of the frozen trunk: float32, bfloat16, or auto (bfloat16 where the hardware computes in it)"
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             _check(entry, getattr(self, entry.name))
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
         _check_threshold(self.threshold)
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,15 +18,16 @@ from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, SplitLeakWarning
 from fracturelib.images import read_radiograph
 from fracturelib.runtime import derive_seed, seeded
-from fracturelib.transforms import eval_transform, train_transform
+from fracturelib.transforms import apply_steps, eval_transform, split_transform, train_transform
 
 
 class RadiographDataset(Dataset):
     """The rows of a table as (image, label, row number).
 
     Contract: ``.table`` keeps the rows and their order; item *i* is row *i*: a float32 image (3, S, S), its label
-    as a float32 scalar (1 = fractured) and *i*. Random transforms are a function of (seed, view, row): ask for the
-    same view again and the same pictures come back, in any order and from any worker process.
+    as a float32 scalar (1 = fractured) and *i*. Random transforms are a function of (seed, view, path): ask for the
+    same view again and the same pictures come back, in any order, from any worker process, whatever other files there
+    are.
 
     Args:
         table: rows as `read_catalog` gives them.
@@ -70,10 +72,22 @@ class RadiographDataset(Dataset):
         return len(self._paths)
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        return self.image(row, int(self._view)), self._labels[row], row
+
+    def image(self, row: int, view: int) -> torch.Tensor:
+        """The picture of a row in a view, float32 (3, S, S)."""
         radiograph = read_radiograph(self.root / self._paths[row], target_side=self.side)
-        with seeded(self.seed, "augment", int(self._view), row):
-            image = self.transform(radiograph)
-        return image, self._labels[row], row
+        with self._randomness(row, view):
+            return self.transform(radiograph)
+
+    def grey_image(self, row: int, view: int) -> torch.Tensor:
+        """The picture of a row in a view as uint8 (1, S, S), before `split_transform`'s second part; for threads."""
+        radiograph = read_radiograph(self.root / self._paths[row], target_side=self.side)
+        steps, _ = split_transform(self.transform)
+        return apply_steps(steps, radiograph, self._randomness(row, view))
+
+    def _randomness(self, row: int, view: int) -> AbstractContextManager:
+        return seeded(self.seed, "augment", view, self._paths[row])
 
     def __repr__(self) -> str:
         fractured = int((self.table["label"] == POSITIVE).sum())

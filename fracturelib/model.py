@@ -9,8 +9,11 @@ from torch import nn
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError
-from fracturelib.runtime import seeded
-from fracturelib.weights import WeightsOrigin, load_trunk, requested_weights
+from fracturelib.runtime import choose_precision, seeded
+from fracturelib.stages import cut, frozen_copy, traced
+from fracturelib.weights import WeightsOrigin, load_trunk, requested_weights, state_fingerprint
+
+COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
 
 
 def make_head(num_features: int, *, hidden_units: int, dropout: float) -> nn.Sequential:
@@ -40,6 +43,7 @@ class FractureClassifier(nn.Module):
         super().__init__()
         self.trunk, self.head, self.origin = trunk, head, origin
         self.trained_modules: list[str] = []  # names of trunk modules above the frozen boundary
+        self.precision = "float32"  # of the frozen part; see `choose_precision`
         self.freeze()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -47,14 +51,52 @@ class FractureClassifier(nn.Module):
         return self.head(self.features(images)).squeeze(1)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, S, S) → trunk features (B, F); features that were computed before pass through.
+        """Images (B, 3, S, S) → trunk features (B, F).
 
-        No graph is built while the whole trunk is frozen.
+        What was computed before is taken up where it ends: features (B, F) pass through, and maps (B, C, H, W) of the
+        frozen part go through the rest of the trunk. The frozen part builds no graph.
         """
         if images.ndim == 2:
             return images
-        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained_modules)):
-            return self.trunk(images)
+        if images.shape[1] != COLOURS:
+            return self._halves()[1](images)
+        return self.features(self.frozen_features(images)) if self.has_frozen_part else self.trunk(images)
+
+    @property
+    def has_frozen_part(self) -> bool:
+        """Whether the trunk begins with a part that is never trained and can be run by itself."""
+        return self._halves() is not None
+
+    @torch.no_grad()
+    def frozen_features(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, S, S) → float32 features (B, F), or maps (B, C, H, W) at the frozen boundary.
+
+        Computed in the precision that `precision` means on this device, with batch norm folded into the convolutions.
+        """
+        fast, dtype = self._fast_frozen_part()
+        return fast(images.to(dtype=dtype).contiguous(memory_format=torch.channels_last)).float()
+
+    def frozen_fingerprint(self) -> str:
+        """SHA-256 over the tensors of the frozen part."""
+        return state_fingerprint(self._halves()[0])
+
+    def _halves(self) -> tuple[nn.Module, nn.Module | None] | None:
+        """The trunk below and above the frozen boundary, sharing its modules; None where it cannot be cut."""
+        if "_cut" not in self.__dict__:
+            stage = self.trained_modules[0] if self.trained_modules else None
+            self.__dict__["_cut"] = cut(self.trunk, stage) if stage else (traced(self.trunk), None)
+        return self.__dict__["_cut"]
+
+    def _fast_frozen_part(self) -> tuple[nn.Module, torch.dtype]:
+        """The copy that `frozen_features` runs; made anew when the tensors were moved or changed."""
+        lower, _ = self._halves()
+        tensors = [*lower.parameters(), *lower.buffers()]
+        state = (self.precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
+        if self.__dict__.get("_fast", (None,))[0] != state:
+            device = tensors[0].device if tensors else torch.device("cpu")
+            dtype = getattr(torch, choose_precision(self.precision, device))
+            self.__dict__["_fast"] = (state, frozen_copy(lower, dtype), dtype)
+        return self.__dict__["_fast"][1:]
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, S, S) → log-odds of a fracture (B,), the number before the sigmoid."""
@@ -81,6 +123,8 @@ class FractureClassifier(nn.Module):
     def freeze(self) -> Self:
         """Freeze the whole trunk: no gradients, eval mode."""
         self.trained_modules = []
+        self.__dict__.pop("_cut", None)  # kept as plain entries: these modules are the trunk's own, or copies of them
+        self.__dict__.pop("_fast", None)
         self.trunk.requires_grad_(False)
         return self.train(self.training)
 
@@ -97,6 +141,7 @@ class FractureClassifier(nn.Module):
         # Modules are listed in the order in which the image passes them, parents first.
         self.freeze()
         self.trained_modules = names[names.index(stage) :]
+        self.__dict__.pop("_cut", None)
         for name in self.trained_modules:
             self.trunk.get_submodule(name).requires_grad_(True)
         return self.train(self.training)
@@ -143,6 +188,7 @@ def build_model(config: TrainConfig, *, weights: str | None = None) -> FractureC
         head = make_head(_num_features(trunk), hidden_units=config.hidden_units, dropout=config.dropout)
     # channels-last: the same numbers to rounding, and about a third faster convolutions on CPUs
     model = FractureClassifier(trunk.to(memory_format=torch.channels_last), head, origin)
+    model.precision = config.precision
     if config.unfreeze != "head":
         model.unfreeze(config.unfreeze)
     return model.eval()

@@ -54,7 +54,7 @@ def train_run(
         folder: the run's folder, for example ``runs/first``; made only after data and weights are known to be good.
         resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
         strict, make_split, keep_conflicts: as in `read_catalog`.
-        features_limit: most bytes that features may take in ``.features``, the bank beside the run's folder; 0: no bank.
+        features_limit: most bytes that features may take in ``.features``, the bank beside the run; 0: no bank.
         on_epoch: called after every epoch with the history so far.
 
     Raises:

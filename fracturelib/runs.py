@@ -21,7 +21,7 @@ from fracturelib.evaluation import Evaluation
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.report import write_report
 from fracturelib.report.model_card import write_model_card
-from fracturelib.runtime import describe_machine, library_versions
+from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
 RUN_FORMAT = "fracturelib run 1"
 CHECKPOINT = "checkpoint.safetensors"
@@ -174,6 +174,7 @@ def new_record(config: TrainConfig, table: pd.DataFrame, model: FractureClassifi
         },
         "versions": library_versions(),
         "machine": describe_machine(),
+        "precision": choose_precision(config.precision, choose_device(config.device)),
     }
 
 

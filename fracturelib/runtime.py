@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import platform
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 from fracturelib.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+_RANDOMNESS = threading.RLock()  # held while torch's one generator is borrowed
 
 # Packages whose version can change a result; they are written into every run.
 RECORDED_PACKAGES = (
@@ -44,14 +51,58 @@ def seeded(seed: int, *stream: int | str) -> Iterator[None]:
     """Seed torch's CPU generator for one block and put the caller's state back afterwards.
 
     torchvision's transforms and `torch.nn.Dropout` take no generator of their own; this makes their draws a
-    function of (seed, stream) without touching anybody else's randomness.
+    function of (seed, stream) without touching anybody else's randomness. Threads wait for each other.
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
+    with _RANDOMNESS, torch.random.fork_rng(devices=[]):
         # default_generator, since torch.manual_seed would seed every GPU too, which fork_rng does not undo here
         torch.default_generator.manual_seed(derive_seed(seed, *stream))
         yield
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """What `TrainConfig.precision` means on a device: ``float32`` or ``bfloat16``.
+
+    "auto" is bfloat16 where the hardware multiplies in it (NVIDIA GPUs from Ampere on, x86 with AVX512_BF16 or AMX,
+    ARM with its bf16 instructions); emulated, it would be slower than float32.
+    """
+    import torch
+
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        has_it = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        ask = getattr(torch.cpu, "get_capabilities", dict)  # older versions of torch cannot be asked
+        has_it = device.type == "cpu" and any(there is True for what, there in ask().items() if "bf16" in what)
+    return "bfloat16" if has_it else "float32"
+
+
+def read_batches(
+    read: Callable[[Item], Result], items: Iterable[Item], *, size: int, device: torch.device
+) -> Iterator[list[Result]]:
+    """`read` of every item, in order, in lists of `size`, by as many threads as there are cores.
+
+    A GPU works on one batch while the next is being read. A processor's cores are all needed for either, so there
+    reading and computing take turns, each on all of them: side by side they would wait for each other.
+    """
+    items, ahead, waiting = iter(items), int(device.type != "cpu"), collections.deque()
+    with ThreadPoolExecutor(available_cores()) as pool:
+        try:
+            while batch := list(itertools.islice(items, size)):
+                waiting.append([pool.submit(read, item) for item in batch])
+                if len(waiting) > ahead:
+                    yield [future.result() for future in waiting.popleft()]
+            for batch in waiting:
+                yield [future.result() for future in batch]
+        finally:  # an error, or the caller wants no more
+            pool.shutdown(cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -69,9 +69,12 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(features):
     assert not first["train_loss"].equals(other["train_loss"])
 
 
-def test_training_on_images_and_on_features_is_the_same(loaders, features):
-    on_images, _ = run(loaders)
-    on_features, _ = run(features)
+@pytest.mark.parametrize("stage", ["head", "layer4", "layer3", "layer4.1"])
+def test_training_on_images_and_on_features_is_the_same(loaders, stage):
+    """As many views as epochs: whether the frozen part runs in every epoch or once, the history is the same."""
+    config = TrainConfig(**{**CONFIG.to_dict(), "unfreeze": stage})
+    on_images, _ = run(loaders, config)
+    on_features, _ = run(feature_loaders(build_model(config), loaders, config), config)
     pd.testing.assert_frame_equal(on_images, on_features, rtol=1e-5, atol=1e-5)
 
 
@@ -86,9 +89,9 @@ def test_feature_views_are_the_pictures_of_the_epochs(loaders):
     assert not torch.equal(computed[0], computed[1])
 
 
-def test_features_of_a_trunk_that_is_trained_are_refused(loaders):
+def test_features_of_a_trunk_that_is_wholly_trained_are_refused(loaders):
     with pytest.raises(ConfigError, match="freeze"):
-        feature_loaders(build_model(CONFIG).unfreeze("layer4"), loaders, CONFIG)
+        feature_loaders(build_model(CONFIG).unfreeze("conv1"), loaders, CONFIG)
 
 
 def test_validation_agrees_with_scikit_learn(features):

@@ -35,6 +35,14 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to run")
     how.add_argument("--name", help="name of the run (default: the date and time)")
     how.add_argument("--runs", default="runs", metavar="FOLDER", help="where runs are kept (default: %(default)s)")
+    how.add_argument(
+        "--features-limit",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="disk space for features kept between runs, in the folder .features beside them; 0: none "
+        "(default: %(default)s)",
+    )
     how.add_argument("--resume", action="store_true", help="go on with the interrupted run of this name")
     how.add_argument("--make-split", action="store_true", help="make a missing val or test split, by source")
     how.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
@@ -63,6 +71,7 @@ def _train(options: argparse.Namespace) -> int:
         strict=options.strict,
         make_split=options.make_split,
         keep_conflicts=options.keep_conflicts,
+        features_limit=round(options.features_limit * 1e9),
         on_epoch=_print_epoch,
     )
     print(f"\nTrunk:  {run.model.origin.detail}")

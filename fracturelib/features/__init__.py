@@ -1,5 +1,15 @@
 """Trunk outputs computed once: a frozen trunk gives the same features for the same picture in every epoch."""
 
-from fracturelib.features.dataset import FeatureDataset, compute_features, feature_loaders
+from fracturelib.features.bank import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank
+from fracturelib.features.computing import compute_features, feature_shape
+from fracturelib.features.dataset import FeatureDataset, feature_loaders
 
-__all__ = ["FeatureDataset", "compute_features", "feature_loaders"]
+__all__ = [
+    "BANK_FOLDER",
+    "DEFAULT_LIMIT",
+    "FeatureBank",
+    "FeatureDataset",
+    "compute_features",
+    "feature_loaders",
+    "feature_shape",
+]

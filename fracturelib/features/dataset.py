@@ -7,13 +7,13 @@ from dataclasses import replace
 import pandas as pd
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError
-from fracturelib.loaders import Loaders, RadiographDataset, make_loader
+from fracturelib.features.bank import FeatureBank
+from fracturelib.features.computing import compute_features
+from fracturelib.loaders import Loaders, make_loader
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device
 
 
 class FeatureDataset(Dataset):
@@ -49,62 +49,45 @@ class FeatureDataset(Dataset):
 
     def __getitem__(self, rows: int | list[int]) -> tuple[torch.Tensor, torch.Tensor, int | torch.Tensor]:
         numbers = rows if isinstance(rows, int) else torch.tensor(rows)
-        return self.features[self._view, numbers], self.labels[numbers], numbers
+        return self.features[self._view, numbers].float(), self.labels[numbers], numbers
 
     def __repr__(self) -> str:
         views, images, *shape = self.features.shape
         return f"FeatureDataset({images} images × {views} views, {'×'.join(map(str, shape))} features each)"
 
 
-@torch.inference_mode()
-def compute_features(
-    model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, *, views: int = 1
-) -> torch.Tensor:
-    """Trunk outputs (V, N, F) of `views` augmented views of every image of a data set, on the CPU, in row order.
-
-    View v is the picture that training on images sees in epoch v, so that with as many views as epochs both give
-    the same history.
-    """
-    device = choose_device(config.device)
-    model.to(device).eval()
-    loader = make_loader(dataset, config, shuffle=False)
-    # delay: no bar flashes up for work that is over at once
-    bar = tqdm(total=views * len(dataset), desc="features", unit="image", delay=2)
-    computed = []
-    for view in range(views):
-        dataset.set_view(view)
-        for images, _, _ in loader:
-            computed.append(model.features(images.to(device)).float().cpu())
-            bar.update(len(images))
-    bar.close()
-    dataset.set_view(0)
-    return torch.cat(computed).reshape(views, len(dataset), -1)
-
-
 def feature_loaders(
-    model: FractureClassifier, loaders: Loaders, config: TrainConfig, *, views: int | None = None
+    model: FractureClassifier,
+    loaders: Loaders,
+    config: TrainConfig,
+    *,
+    views: int | None = None,
+    bank: FeatureBank | None = None,
 ) -> Loaders:
     """The same three loaders, giving features instead of images; `fit` takes either.
 
+    Where the trunk is frozen up to a stage only, the features are the maps that go into that stage.
+
     Args:
-        model: its trunk must be frozen.
+        model: at least the first part of its trunk must be frozen.
         loaders: over images, from `make_loaders`.
         config: settings of the run.
         views: augmented views per training image; default ``config.views``. Epoch e uses view e mod `views`.
+        bank: keeps the features for later runs.
 
     Raises:
-        ConfigError: part of the trunk is trained, so that its outputs change.
+        ConfigError: the whole trunk is trained, so that nothing in it stays as it is.
     """
-    if model.trained_modules:
+    if not model.has_frozen_part:
         raise ConfigError(
-            "features cannot be computed once while part of the trunk is trained",
-            cure="freeze the trunk (unfreeze='head'), or train on images",
+            "features cannot be computed once while the whole trunk is trained",
+            cure="freeze its first stages (unfreeze='head', 'layer4' …), or train on images",
         )
     views = config.views if views is None else views
     counts = {"train": min(views, config.epochs), "val": 1, "test": 1}
     made = []
     for split, loader in zip(Loaders._fields, loaders, strict=True):
-        features = compute_features(model, loader.dataset, config, views=counts[split])
+        features = compute_features(model, loader.dataset, config, views=counts[split], bank=bank)
         dataset = FeatureDataset(loader.dataset.table, features)
         # No workers: reading a feature takes less time than handing it over from another process.
         made.append(make_loader(dataset, replace(config, workers=0), shuffle=split == "train"))

@@ -1,0 +1,110 @@
+"""Trunk outputs of data sets: computed once, from the bank where one is given."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from fracturelib.config import TrainConfig
+from fracturelib.features.bank import FeatureBank, Places, image_keys
+from fracturelib.loaders import RadiographDataset
+from fracturelib.model import FractureClassifier
+from fracturelib.runtime import choose_device, choose_precision, read_batches
+from fracturelib.transforms import describe_steps, is_random, split_transform
+
+DECODING_PACKAGES = ("torch", "torchvision", "pillow")  # another version may decode or resize a little differently
+
+
+def compute_features(
+    model: FractureClassifier,
+    dataset: RadiographDataset,
+    config: TrainConfig,
+    *,
+    views: int = 1,
+    bank: FeatureBank | None = None,
+) -> torch.Tensor:
+    """Outputs of the trunk's frozen part for `views` augmented views of every image of a data set, in row order.
+
+    View v is the picture that training on images sees in epoch v, so that with as many views as epochs both give
+    the same history.
+
+    Args:
+        model: with its trunk frozen wholly, or up to a stage.
+        dataset: the images.
+        config: settings; its device and batch size are used.
+        views: augmented views per image.
+        bank: keeps the features; what it holds already is not computed.
+
+    Returns:
+        (V, N, F) on the CPU; maps (V, N, C, H, W) where the trunk is frozen up to a stage only.
+    """
+    model.to(choose_device(config.device)).eval()
+    shape = feature_shape(model, dataset, config, views=views)
+    compute = functools.partial(_frozen_outputs, model, dataset, config)
+    if bank is not None and split_transform(dataset.transform) is not None:
+        return bank.fetch(_recipe(model, dataset, config), _keys(dataset), shape, compute)
+    computed = torch.empty(shape)
+    for places, rows in compute([(view, row) for view in range(views) for row in range(len(dataset))]):
+        computed[tuple(torch.tensor(places).T)] = torch.from_numpy(rows)
+    return computed
+
+
+def feature_shape(
+    model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, *, views: int
+) -> tuple[int, ...]:
+    """The shape of `compute_features`' result: (V, N, F) or (V, N, C, H, W); float32 takes four bytes each."""
+    side, device = config.image_size, choose_device(config.device)
+    row = model.to(device).frozen_features(torch.zeros(1, 3, side, side, device=device))
+    return (views, len(dataset), *row.shape[1:])
+
+
+@torch.inference_mode()
+def _frozen_outputs(
+    model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, places: Places
+) -> Iterator[tuple[Places, np.ndarray]]:
+    """The places (view, row) in batches, with what the frozen part gives for them (B, …), float32."""
+    device = choose_device(config.device)
+    halves = split_transform(dataset.transform)
+    read = dataset.image if halves is None else dataset.grey_image
+    batches = read_batches(lambda place: read(place[1], place[0]), places, size=config.batch_size, device=device)
+    # delay: no bar flashes up for work that is over at once
+    with tqdm(total=len(places), desc="features", unit="image", delay=2) as bar:
+        for number, pictures in enumerate(batches):
+            images = torch.stack(pictures).to(device)
+            if halves is not None:  # one grey byte per pixel until here; colours and normalisation for all at once
+                images = halves[1](images)
+            first = number * config.batch_size
+            yield places[first : first + len(images)], model.frozen_features(images).cpu().numpy()
+            bar.update(len(images))
+
+
+def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig) -> dict:
+    """All that features depend on, beside the images."""
+    steps, _ = split_transform(dataset.transform)
+    device = choose_device(config.device)
+    return {
+        "trunk": model.frozen_fingerprint(),
+        "until": model.trained_modules[0] if model.trained_modules else "features",
+        "precision": f"{choose_precision(model.precision, device)} on {device.type}",
+        "transform": describe_steps(dataset.transform.transforms),
+        "seed": dataset.seed if is_random(steps) else None,
+        "side": dataset.side,
+        "versions": {name: importlib.metadata.version(name) for name in DECODING_PACKAGES},
+    }
+
+
+def _keys(dataset: RadiographDataset) -> np.ndarray:
+    """The content of every image and, where it is changed at random, the name that its random stream is made from."""
+    paths = dataset.table["path"].tolist()
+    if "sha256" in dataset.table:
+        contents = dataset.table["sha256"].tolist()
+    else:
+        contents = [hashlib.sha256((dataset.root / path).read_bytes()).hexdigest() for path in paths]
+    steps, _ = split_transform(dataset.transform)
+    return image_keys(contents, paths if is_random(steps) else [""] * len(paths))
