@@ -83,7 +83,7 @@ def test_every_value_of_every_training_control(bench, plain_pictures):
             control.value = value
             assert "<img" in panel.result.value and 'alt="Train the head yourself' in panel.result.value
         control.value = panel.defaults[name]
-    assert len(panel.runs) == training.MOST_KEPT
+    assert len(panel.runs) == live.MOST_KEPT
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -51,6 +51,27 @@ def training_figure(
 
 
 @styled
+def step_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Training and validation loss of a training in steps; a thin line and a name for each step.
+
+    `history` is that of `fracturelib.studies.StepwiseRun`.
+    """
+    loss_curves(history, ax=ax)
+    for _, rows in history.groupby("step"):
+        first, last, stage = rows["epoch"].iloc[0], rows["epoch"].iloc[-1], rows["stage"].iloc[0]
+        if first > 1:
+            ax.axvline(first - 0.5, color=FAINT, linewidth=1)
+        text = stage if stage == "head" else f"{stage} and up"
+        ax.text(
+            (first + last) / 2, 0.98, text, ha="center", va="top", fontsize=11, color=INK,
+            transform=ax.get_xaxis_transform(),  # the height in parts of the axes
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    ax.margins(y=0.15)
+    return ax
+
+
+@styled
 def learning_rate_range_curve(test: pd.DataFrame, *, suggested: float | None = None, ax: Axes | None = None) -> Axes:
     """The range test of `learning_rate_range`: loss of each batch and its running mean, against the learning rate.
 

@@ -63,15 +63,20 @@ class HeadRun:
         return self.history.set_index("epoch").reindex([self.history.attrs["best_epoch"]]).iloc[0]
 
 
-def choose_images(dataset: FeatureDataset, count: int, *, seed: int = 0) -> FeatureDataset:
-    """`count` images of a data set, with its share of fractures; a larger choice contains the smaller ones."""
-    labels = dataset.table["label"].to_numpy()
+def choose_rows(table: pd.DataFrame, count: int, *, seed: int = 0) -> np.ndarray:
+    """Row numbers of `count` images, with the table's share of fractures; a larger choice contains the smaller ones."""
+    labels = table["label"].to_numpy()
     generator = np.random.default_rng(derive_seed(seed, "choose images"))
     place = np.empty(len(labels))
     for label in (0, 1):
         rows = generator.permutation(np.flatnonzero(labels == label))
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)  # both classes spread evenly over 0…1
-    rows = np.sort(np.argsort(place, kind="stable")[:count])
+    return np.sort(np.argsort(place, kind="stable")[:count])
+
+
+def choose_images(dataset: FeatureDataset, count: int, *, seed: int = 0) -> FeatureDataset:
+    """The images of `choose_rows` with their features."""
+    rows = choose_rows(dataset.table, count, seed=seed)
     return FeatureDataset(dataset.table.iloc[rows].reset_index(drop=True), dataset.features[:, rows])
 
 

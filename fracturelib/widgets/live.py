@@ -10,9 +10,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from fracturelib.errors import FracturelibError
-from fracturelib.widgets.common import Panel
+from fracturelib.widgets.common import Panel, button
 
 SETTLE_SECONDS = 0.15  # a handle that moves on within this time has not arrived yet: no work is begun for it
+MOST_KEPT = 6  # runs side by side: more lines than these cannot be told apart
 REDRAW_SECONDS = 0.4  # least time between two pictures of work in progress …
 REDRAW_TIMES = 2  # … and this many times what drawing took, so that a slow machine still works more than it draws
 
@@ -133,3 +134,50 @@ class LivePanel(Panel):
         finally:
             self.progress.end()
         self.result.show(*contents, alt=alt)
+
+
+class RunsPanel(LivePanel):
+    """A `LivePanel` that keeps its latest runs side by side.
+
+    A run has a ``number``; a subclass says how one is made and how several are shown.
+    """
+
+    def __init__(
+        self, controls: Mapping[str, widgets.Widget], *, title: str, doing: str = "training", background: bool = True
+    ) -> None:
+        self.runs: list[Any] = []
+        super().__init__(self.run, controls, title=title, doing=doing, background=background)
+        again = button("Train", self.update, tip="Train with these settings", primary=True)
+        forget = button("Forget earlier runs", self.forget, tip="Keep only the latest run")
+        self.children[1].children += (again, forget)
+
+    def make_run(self, report: Report, others: list[Any], number: int, **values: Any) -> Any:
+        """One run with these settings; `others` are those to show beside it while it grows."""
+        raise NotImplementedError
+
+    def same_settings(self, run: Any, **values: Any) -> bool:
+        """Whether a run was made with these settings, and so would come out the same again."""
+        raise NotImplementedError
+
+    def shown(self, runs: list[Any]) -> list[Any]:
+        """Figures, sentences and tables of the runs, the latest of them last."""
+        raise NotImplementedError
+
+    def run(self, report: Report, **values: Any) -> list[Any]:
+        """Make a run; it joins the others, in the place of one with the same settings, and all are shown."""
+        others = [run for run in self.runs if not self.same_settings(run, **values)][-(MOST_KEPT - 1) :]
+        number = 1 + max((run.number for run in self.runs), default=0)
+        self.runs = [*others, self.make_run(report, others, number, **values)]
+        return self.shown(self.runs)
+
+    def stop(self) -> None:
+        """End what is going on; the finished runs are shown."""
+        super().stop()
+        if self.runs:
+            self.result.show(*self.shown(self.runs), alt=self.alternative_text())
+
+    def forget(self) -> None:
+        """Keep the latest run only."""
+        self.jobs.stop()
+        self.runs = self.runs[-1:]
+        self.stop()

@@ -11,10 +11,8 @@ import pandas as pd
 from fracturelib.config import TrainConfig
 from fracturelib.plots.learning import training_figure
 from fracturelib.studies import HeadRun, Workbench, ending, run_table, train_head
-from fracturelib.widgets.common import button, slider, steps, whole_number
-from fracturelib.widgets.live import LivePanel, Report
-
-MOST_KEPT = 6  # runs side by side: more lines than these cannot be told apart
+from fracturelib.widgets.common import slider, steps, whole_number
+from fracturelib.widgets.live import Report, RunsPanel
 
 
 def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
@@ -48,10 +46,10 @@ def scale(values: Sequence[float], start: float) -> dict[str, float]:
     return {f"{value:g}": value for value in sorted({*values, start})}
 
 
-class TrainingPanel(LivePanel):
+class TrainingPanel(RunsPanel):
     """Sliders for the recipe; every change trains a head from features and draws the curves while they grow.
 
-    A change during a training stops that training and starts the new one. The last `MOST_KEPT` runs stay side by side.
+    A change during a training stops that training and starts the new one. The latest runs stay side by side.
 
     Args:
         bench: trunk and features.
@@ -61,19 +59,12 @@ class TrainingPanel(LivePanel):
 
     def __init__(self, bench: Workbench, config: TrainConfig, *, background: bool = True) -> None:
         self.bench, self.config = bench, replace(config, workers=0)
-        self.runs: list[HeadRun] = []
         controls = training_controls(config, images=len(bench.train))
-        super().__init__(self.train, controls, title="Train the head yourself", background=background)
-        again = button("Train", self.update, tip="Train with these settings", primary=True)
-        forget = button("Forget earlier runs", self.forget, tip="Keep only the latest run")
-        self.children[1].children += (again, forget)
+        super().__init__(controls, title="Train the head yourself", background=background)
 
-    def train(self, report: Report, *, images: int, **settings: Any) -> list[Any]:
-        """Train once; the run joins the others, and all are shown."""
+    def make_run(self, report: Report, others: list[HeadRun], number: int, *, images: int, **settings: Any) -> HeadRun:
+        """Train once, and say after every epoch how it goes."""
         config = replace(self.config, **settings)
-        # The same settings again give the same run: it takes the place of the first one.
-        others = [run for run in self.runs if (run.config, run.images) != (config, images)][-(MOST_KEPT - 1) :]
-        number = 1 + max((run.number for run in self.runs), default=0)
 
         def on_epoch(history: pd.DataFrame) -> None:
             def draw() -> list[Any]:
@@ -81,28 +72,18 @@ class TrainingPanel(LivePanel):
 
             report(len(history), config.epochs, draw)
 
-        run = train_head(self.bench, config, images=images, on_epoch=on_epoch, number=number)
-        self.runs = [*others, run]
-        return self.all_runs()
+        return train_head(self.bench, config, images=images, on_epoch=on_epoch, number=number)
 
-    def all_runs(self) -> list[Any]:
+    def same_settings(self, run: HeadRun, *, images: int, **settings: Any) -> bool:
+        """Whether a run has these settings and so many training images."""
+        return (run.config, run.images) == (replace(self.config, **settings), images)
+
+    def shown(self, runs: list[HeadRun]) -> list[Any]:
         """The latest run's curves, the others beside it, and the table of all."""
-        *others, run = self.runs
+        *others, run = runs
         name = f"run {run.number}"
         figure = training_figure(run.history, epochs=run.config.epochs, name=name, others=named_histories(others))
-        return [figure, ending(run), run_table(self.runs)]
-
-    def stop(self) -> None:
-        """End the training that is going on; the finished runs are shown."""
-        super().stop()
-        if self.runs:
-            self.result.show(*self.all_runs(), alt=self.alternative_text())
-
-    def forget(self) -> None:
-        """Keep the latest run only."""
-        self.jobs.stop()
-        self.runs = self.runs[-1:]
-        self.stop()
+        return [figure, ending(run), run_table(runs)]
 
 
 def named_histories(runs: Sequence[HeadRun]) -> dict[str, pd.DataFrame]:
