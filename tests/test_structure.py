@@ -38,6 +38,7 @@ LAYERS = [
     "prediction",
     "studies",
     "notebook",
+    "readiness",
     "widgets",
     "cli",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from fracturelib import __version__
 from fracturelib.cli.evaluating import add_compare, add_evaluate
-from fracturelib.cli.machine import add_weights
+from fracturelib.cli.machine import add_check, add_prepare, add_weights
 from fracturelib.cli.predicting import add_predict
 from fracturelib.cli.shared import NOTICE
 from fracturelib.cli.simulating import add_simulate
@@ -23,7 +23,7 @@ from fracturelib.errors import FracturelibError, FracturelibWarning
 
 USER_ERROR = 2
 INTERRUPTED = 130
-COMMANDS = (add_simulate, add_train, add_evaluate, add_compare, add_predict, add_weights)
+COMMANDS = (add_simulate, add_train, add_evaluate, add_compare, add_predict, add_weights, add_check, add_prepare)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
