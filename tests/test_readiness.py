@@ -146,7 +146,9 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(monkeypatch):
 def test_a_slow_machine_gets_more_minutes(monkeypatch):
     monkeypatch.setattr(readiness, "images_per_second", lambda: readiness.REFERENCE_SPEED / 2)
     ready, found, _ = readiness._minutes()
-    assert ready and f"03: {2 * readiness.NOTEBOOK_MINUTES['03']:.1f} min" in found
+    assert ready and f"03: {2 * readiness.NOTEBOOK_MINUTES['03']:.1f} min" in found and "FAST" not in found
+    monkeypatch.setattr(readiness, "images_per_second", lambda: readiness.REFERENCE_SPEED / 6)
+    assert "6 times slower" in readiness._minutes()[1] and "FRACTURELIB_FAST=1" in readiness._minutes()[1]
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

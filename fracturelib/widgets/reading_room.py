@@ -147,11 +147,13 @@ class ReadingRoom(LivingPage):
         self._show_picture()
         self._say()
         if self.reading.finished:
+            self._say("Your results are on their way …")
             try:
                 found = self.results(self.reading.answers())
             except FracturelibError as error:
                 found = [str(error)]
             self.outcome.show(*found, alt="Your reading beside the model's")
+            self._say()
 
     def _show_picture(self) -> None:
         if self.reading.finished:
