@@ -16,7 +16,7 @@ def finish(rows: list[dict], *, quick: bool, file: Path | None, form: str = ".3f
     width = max(len(one["check"]) for one in rows)
     print(f"{'check':{width}} {'value':>7} {'95 % interval':>18}  {'bar':12} holds")
     for one in rows:
-        interval = f"{one['low']:{form}} … {one['high']:{form}}"
+        interval = "" if one["low"] is None else f"{one['low']:{form}} … {one['high']:{form}}"
         holds = ("yes" if one["holds"] else "NO") if one["bar"] else ""
         print(f"{one['check']:{width}} {one['value']:7.3f} {interval:>18}  {one['bar']:12} {holds}")
     if file:

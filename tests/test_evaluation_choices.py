@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
+from sklearn.calibration import calibration_curve
 from test_evaluation import predictions_of_both_classes, scored, simulated
 
 from fracturelib.config import TrainConfig
@@ -143,8 +144,6 @@ def test_a_rule_is_a_setting_and_is_told_in_words(rule):
 
 
 def test_calibration_table_agrees_with_scikit_learn():
-    from sklearn.calibration import calibration_curve
-
     table = simulated()
     found = calibration_table(table["label"], table["probability"])
     shares, means = calibration_curve(table["label"], table["probability"], n_bins=10)
@@ -152,6 +151,14 @@ def test_calibration_table_agrees_with_scikit_learn():
     np.testing.assert_allclose(found["mean_probability"], means)
     gap = (found["n"] * (found["share_fractured"] - found["mean_probability"]).abs()).sum() / len(table)
     assert scored(table).loc["ece", "value"] == pytest.approx(gap)
+
+
+@pytest.mark.parametrize("digits", [1, 2])
+def test_edges_of_bins_are_those_of_scikit_learn(digits):
+    table = simulated(sources=300).round({"probability": digits})  # many lie exactly on an edge
+    found = calibration_table(table["label"], table["probability"])
+    shares, _ = calibration_curve(table["label"], table["probability"], n_bins=10)
+    np.testing.assert_allclose(found["share_fractured"], shares)
 
 
 def test_temperature_undoes_overconfidence_and_keeps_the_ranking():

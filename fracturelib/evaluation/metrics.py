@@ -97,8 +97,9 @@ def weighted_metrics(
 
 
 def calibration_bin(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """Which of the equal bins of 0…1 each probability (n,) falls in; 1.0 belongs to the last."""
-    return np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    """Which of the equal bins of 0…1 each probability (n,) falls in; an edge belongs to the bin below it, as in
+    scikit-learn's `calibration_curve`."""
+    return np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], probabilities)
 
 
 def _ranking(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any]) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Notebook 04's panel: move the decision threshold, and watch what the model's calls are worth."""
+"""Notebook 04's panels: move the threshold and see what a call is worth; set what errors cost and see the threshold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from fracturelib import plots
 from fracturelib.config import CLASS_NAMES
-from fracturelib.evaluation import predictive_values
+from fracturelib.evaluation import choose_threshold, predictive_values
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
 from fracturelib.plots.style import STYLE, legend_above, percent
-from fracturelib.widgets.common import Panel, slider
+from fracturelib.widgets.common import Panel, slider, steps
 
 PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741-744)
 
@@ -95,3 +95,64 @@ def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: 
         ),
     }
     return Panel(partial(threshold_view, predictions), controls, title="Move the threshold")
+
+
+def cheapest_threshold(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> float:
+    """The threshold of least expected cost where a false alarm costs 1, at a stated share of fractures.
+
+    Raises:
+        EvaluationError: as `choose_threshold`, whose rule "costs" this is at the share of fractures of the data.
+    """
+    share = predictions["label"].mean()
+    if not 0 < share < 1:
+        return choose_threshold(predictions, rule=f"costs={miss}:1")  # which says what is wrong
+    # another prevalence weighs the errors of the two classes as other costs would
+    weight = miss * prevalence / share
+    return choose_threshold(predictions, rule=f"costs={weight}:{(1 - prevalence) / (1 - share)}")
+
+
+def cost_table(
+    predictions: pd.DataFrame, thresholds: dict[str, float], *, miss: float, prevalence: float
+) -> pd.DataFrame:
+    """What each named threshold means for 1,000 patients: missed fractures, false alarms and their cost."""
+    rows = []
+    for name, threshold in thresholds.items():
+        rates = rates_at(predictions, threshold, prevalence=prevalence)
+        missed = PATIENTS * prevalence * (1 - rates["sensitivity"])
+        alarms = PATIENTS * (1 - prevalence) * (1 - rates["specificity"])
+        row = {"threshold": f"{threshold:.2f} ({name})", "missed": round(missed), "false alarms": round(alarms)}
+        rows.append(row | {"cost": round(miss * missed + alarms)})
+    return pd.DataFrame(rows)
+
+
+def cost_view(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> list[Figure | pd.DataFrame | str]:
+    """The costs of every threshold, the cheapest beside Youden's, and both for 1,000 patients."""
+    cheapest = cheapest_threshold(predictions, miss=miss, prevalence=prevalence)
+    marks = {"cheapest": cheapest, "Youden": choose_threshold(predictions)}
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 4.4))
+        plots.cost_curve(
+            predictions["label"].to_numpy(),
+            predictions["probability"].to_numpy(),
+            miss=miss,
+            false_alarm=1,
+            prevalence=prevalence,
+            marks=marks,
+            ax=figure.subplots(),
+        )
+    table = cost_table(predictions, marks, miss=miss, prevalence=prevalence)
+    broken = round(PATIENTS * prevalence)
+    story = f"Of {PATIENTS:,} patients, {broken:,} have a fracture. A miss costs as much as {miss:g} false alarms."
+    return [figure, table, story]
+
+
+def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float) -> Panel:
+    """`cost_view` of validation predictions, with a slider for the cost of a miss and one for the prevalence."""
+    costs = {f"{value:g} false alarms": value for value in (0.5, 1, 2, 5, 10, 20, 50, 100)}
+    controls = {
+        "miss": steps("a miss costs", costs, miss, tip="How many false alarms are as bad as one missed fracture"),
+        "prevalence": slider(
+            "prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
+        ),
+    }
+    return Panel(partial(cost_view, predictions), controls, title="Set what errors cost")
