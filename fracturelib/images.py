@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,30 +113,37 @@ def inspect_image(path: str | Path) -> ImageFacts:
     return replace(facts, width=width, height=height, truncated=truncated, content=digest)
 
 
-def list_images(path: str | Path) -> list[Path]:
-    """All files below a folder that are named like images, sorted; a single file is returned as it is.
+def iterate_images(path: str | Path) -> Iterator[Path]:
+    """The files below a folder that are named like images, folder by folder, sorted within each; a file is itself.
+
+    Only the names of one folder are in memory at a time.
 
     Raises:
         ImageError: the path does not exist, or the folder holds no image.
     """
-    path = Path(path)
+    path, found = Path(path), False
     if path.is_file():
-        return [path]
+        yield path
+        return
     if not path.is_dir():
         raise ImageError("no such file or folder", file=path, cure="check the spelling of the path")
-    found = [file for file in visible_files(path) if file.suffix.lower() in IMAGE_SUFFIXES]
+    for file in _walk(path):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            found = True
+            yield file
     if not found:
         raise ImageError("the folder holds no image", file=path, cure=f"use files named {', '.join(IMAGE_SUFFIXES)}")
-    return found
 
 
 def visible_files(folder: Path) -> list[Path]:
     """All files below a folder, sorted, without what operating systems leave there (`.DS_Store`, `__MACOSX`)."""
-    found = []
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if is_visible(name)]
-        found += [Path(parent, name) for name in names if is_visible(name)]
-    return sorted(found)
+        folders[:] = sorted(name for name in folders if is_visible(name))
+        yield from (Path(parent, name) for name in sorted(names) if is_visible(name))
 
 
 def is_visible(name: str) -> bool:

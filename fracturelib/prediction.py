@@ -1,84 +1,141 @@
-"""P(fractured) for files and folders of X-rays without labels."""
+"""P(fractured) for files and folders of X-rays without labels, in constant memory."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
+from torchvision.transforms import v2
 from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import DataWarning, ImageError
-from fracturelib.images import list_images, read_radiograph
+from fracturelib.images import iterate_images, read_radiograph
 from fracturelib.runs import Run
-from fracturelib.transforms import eval_transform
+from fracturelib.runtime import choose_device, read_batches
+from fracturelib.transforms import eval_transform, split_transform
 
 NAMED_AT_MOST = 5  # files in one warning
+BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # images; a larger batch is no faster, and takes more memory
+
+
+class Predicted(NamedTuple):
+    """One file: its path, P(fractured), and the class that the run's threshold makes of it."""
+
+    path: str
+    probability: float
+    prediction: str
 
 
 def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
-    """P(fractured) for files and folders of X-rays without labels.
+    """P(fractured) for files and folders of X-rays without labels, as one table; see `predict_stream`.
+
+    Returns:
+        One row per readable file: path, probability, prediction (a class name).
+    """
+    return pd.DataFrame(predict_stream(run, paths, strict=strict), columns=Predicted._fields)
+
+
+def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> Iterator[Predicted]:
+    """P(fractured) for files and folders of any size: rows come while later files are not even listed yet.
 
     Args:
         run: from `load_run`.
         paths: image files, and folders that are searched through.
+        strict: stop at a file that cannot be read, or ends early.
 
-    Returns:
-        One row per readable file: path, probability, prediction (a class name).
+    Yields:
+        One row per readable file, in the order of the files.
 
     Raises:
         ImageError: a path is missing, nothing can be read, or (`strict`) one file cannot be read.
 
     Warns:
-        DataWarning: files were skipped.
+        DataWarning: files were skipped; said after the last row.
     """
-    files = [file for path in paths for file in list_images(path)]
-    transform = eval_transform(run.config)
-    device = next(run.model.parameters()).device
-    rows, skipped, cut, batch = [], [], [], []
-    for position, file in enumerate(tqdm(files, desc="predicting", unit="image", delay=2), start=1):
-        try:
-            radiograph, truncated = _read_as_far_as_possible(file, side=run.config.image_size, strict=strict)
-            batch.append((file, transform(radiograph)))
-            cut += [file] * truncated
-        except ImageError as error:
-            if strict:
-                raise
-            skipped.append((file, error.what))
-        if batch and (len(batch) == run.config.batch_size or position == len(files)):
-            probabilities = run.model.predict_proba(torch.stack([image for _, image in batch]).to(device))
-            rows += [(str(file), value) for (file, _), value in zip(batch, probabilities.tolist(), strict=True)]
-            batch = []
-    _report_problems(skipped, cut, nothing_left=not rows)
-    table = pd.DataFrame(rows, columns=["path", "probability"])
-    table["prediction"] = [CLASS_NAMES[int(value >= run.threshold)] for value in table["probability"]]
-    return table
+    for path in paths:
+        next(iterate_images(path))  # raises before any work is done
+    files = chain.from_iterable(map(iterate_images, paths))
+    device, troubles, any_read = choose_device(), _Troubles(), False
+    run.model.to(device)
+    steps, finish = split_transform(eval_transform(run.config))
+    grey = v2.Compose(steps)
+
+    def read(file: Path) -> _Read:
+        return _read_as_far_as_possible(file, grey, side=run.config.image_size, strict=strict)
+
+    batches = read_batches(
+        read, tqdm(files, "predicting", unit="image", delay=2), size=BATCH[device.type], device=device
+    )
+    for batch in batches:
+        troubles.note(batch)
+        usable = [one for one in batch if one.image is not None]
+        if usable:
+            images = finish(torch.stack([one.image for one in usable]).to(device))
+            any_read = True
+            yield from _rows(usable, run.model.predict_proba(images).tolist(), run.threshold)
+    troubles.report(nothing_left=not any_read)
 
 
-def _read_as_far_as_possible(file: Path, *, side: int, strict: bool) -> tuple[np.ndarray, bool]:
-    """The radiograph (H, W), and whether its file ends early."""
+class _Read(NamedTuple):
+    """A file that was tried: its grey image, uint8 (1, S, S), or what is wrong with it; and whether it ends early."""
+
+    file: Path
+    image: torch.Tensor | None
+    problem: str = ""
+    truncated: bool = False
+
+
+def _rows(usable: Iterable[_Read], probabilities: list[float], threshold: float) -> Iterator[Predicted]:
+    for one, probability in zip(usable, probabilities, strict=True):
+        yield Predicted(str(one.file), probability, CLASS_NAMES[int(probability >= threshold)])
+
+
+def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool) -> _Read:
     try:
-        return read_radiograph(file, target_side=side, strict=True), False
+        return _Read(file, grey(read_radiograph(file, target_side=side, strict=True)))
     except ImageError:
         if strict:
             raise
-        return read_radiograph(file, target_side=side), True
+    try:
+        return _Read(file, grey(read_radiograph(file, target_side=side)), truncated=True)
+    except ImageError as error:
+        return _Read(file, None, problem=error.what)
 
 
-def _report_problems(skipped: list[tuple[Path, str]], cut: list[Path], *, nothing_left: bool) -> None:
-    """One sentence for all files that could not be read, and for those that end early; up to five are named."""
-    named = "; ".join(f"{file} ({what})" for file, what in skipped[:NAMED_AT_MOST])
-    if nothing_left:
-        raise ImageError("none of the files can be read", file=named, cure="give JPEG, PNG, TIFF, BMP or WebP files")
-    sentences = []
-    if skipped:
-        sentences.append(f"not usable as radiographs: {len(skipped)} of the files, skipped: {named}")
-    if cut:
-        files = ", ".join(map(str, cut[:NAMED_AT_MOST]))
-        sentences.append(f"truncated: {len(cut)} of the files, decoded as far as possible: {files}")
-    if sentences:
-        warnings.warn("; ".join(sentences), DataWarning, stacklevel=3)
+@dataclass
+class _Troubles:
+    """Files that could not be read, and those that end early: how many, and the first few by name."""
+
+    skipped: int = 0
+    cut: int = 0
+    skipped_names: list[str] = field(default_factory=list)
+    cut_names: list[str] = field(default_factory=list)
+
+    def note(self, batch: list[_Read]) -> None:
+        bad = [f"{one.file} ({one.problem})" for one in batch if one.image is None]
+        cut = [str(one.file) for one in batch if one.truncated]
+        self.skipped, self.cut = self.skipped + len(bad), self.cut + len(cut)
+        self.skipped_names = (self.skipped_names + bad)[:NAMED_AT_MOST]
+        self.cut_names = (self.cut_names + cut)[:NAMED_AT_MOST]
+
+    def report(self, *, nothing_left: bool) -> None:
+        """One sentence for both kinds; an error when no file could be read."""
+        named = "; ".join(self.skipped_names)
+        if nothing_left:
+            cure = "give JPEG, PNG, TIFF, BMP or WebP files"
+            raise ImageError("none of the files can be read", file=named, cure=cure)
+        sentences = []
+        if self.skipped:
+            sentences.append(f"not usable as radiographs: {self.skipped} of the files, skipped: {named}")
+        if self.cut:
+            files = ", ".join(self.cut_names)
+            sentences.append(f"truncated: {self.cut} of the files, decoded as far as possible: {files}")
+        if sentences:
+            warnings.warn("; ".join(sentences), DataWarning, stacklevel=4)

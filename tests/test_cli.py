@@ -86,6 +86,23 @@ def test_predict_shows_a_table_and_writes_a_file(run_folder, tiny_data, tmp_path
     assert written["probability"].between(0, 1).all()
 
 
+def test_predict_writes_rows_as_they_come_and_shows_the_first(run_folder, make_tree, tmp_path, capsys):
+    many, table = make_tree({"test": 25}, seed=3), tmp_path / "p.csv"
+    assert main(["predict", str(run_folder), str(many), "--csv", str(table)]) == 0
+    assert "… and 10 more rows" in capsys.readouterr().out
+    assert len(pd.read_csv(table)) == 50 and [file.name for file in tmp_path.glob("p.csv*")] == ["p.csv"]
+
+
+def test_predict_leaves_no_half_table(run_folder, tmp_path, capsys):
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    code = main(["predict", str(run_folder), str(tmp_path / "bad.png"), "--csv", str(tmp_path / "p.csv")])
+    assert "bad.png" in breaks(capsys, code) and not list(tmp_path.glob("p.csv*"))
+
+
+def test_predict_with_a_csv_in_a_missing_folder_stops_before_any_work(run_folder, tiny_data, tmp_path, capsys):
+    breaks(capsys, main(["predict", str(run_folder), str(tiny_data), "--csv", str(tmp_path / "no" / "x.csv")]))
+
+
 def test_weights_lists_what_is_here(capsys):
     assert main(["weights"]) == 0
     said = capsys.readouterr().out

@@ -19,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, ImageOps
 
 from fracturelib.errors import ImageError
-from fracturelib.images import inspect_image, list_images, read_radiograph
+from fracturelib.images import inspect_image, iterate_images, read_radiograph
 
 RNG = np.random.default_rng(0)
 GREY = tiny_radiograph(RNG, fractured=True, height=40, width=30)
@@ -455,21 +455,25 @@ def test_content_is_equal_for_a_copy_in_another_format(tmp_path: Path) -> None:
     assert one.content != inspect_image(save(tmp_path / "b.png", GREY.T.copy())).content
 
 
-def test_list_images(tmp_path: Path) -> None:
+def test_images_are_found_folder_by_folder(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "b/1.png", "a.tiff", "notes.txt", ".hidden.png", "__MACOSX/c.png", "Thumbs.db"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)] == ["a.tiff", "b/1.png", "b/2.JPG"]
-    assert list_images(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]  # asked for by name
+    assert [path.relative_to(tmp_path).as_posix() for path in iterate_images(tmp_path)] == [
+        "a.tiff",
+        "b/1.png",
+        "b/2.JPG",
+    ]
+    assert list(iterate_images(tmp_path / "notes.txt")) == [tmp_path / "notes.txt"]  # asked for by name
     with pytest.raises(ImageError, match="no such file or folder"):
-        list_images(tmp_path / "none")
+        next(iterate_images(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="holds no image"):
-        list_images(tmp_path / "empty")
+        next(iterate_images(tmp_path / "empty"))
 
 
 def test_reduced_decoding_of_the_large_radiographs(real_data: Path) -> None:
-    large = [path for path in list_images(real_data / "fracatlas_slice") if path.stat().st_size > 400_000][:3]
+    large = [path for path in iterate_images(real_data / "fracatlas_slice") if path.stat().st_size > 400_000][:3]
     for path in large:
         whole, reduced = read_radiograph(path), read_radiograph(path, target_side=224)
         assert 224 <= min(reduced.shape) < min(whole.shape)

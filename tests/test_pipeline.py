@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from fracturelib.config import TrainConfig
 from fracturelib.errors import CatalogError, DataWarning, ImageError, RunError, SplitLeakWarning
 from fracturelib.pipeline import evaluate_run, train_run
-from fracturelib.prediction import predict_files
+from fracturelib.prediction import predict_files, predict_stream
 from fracturelib.runs import load_run
 
 SETTINGS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2, "views": 2}
@@ -207,3 +207,17 @@ def test_predict_with_nothing_readable_is_an_error(run, tmp_path):
         predict_files(run, [tmp_path])
     with pytest.raises(ImageError):
         predict_files(run, [tmp_path / "absent.png"])
+
+
+def test_predictions_come_before_the_last_file_is_read(run, tiny_data, monkeypatch):
+    """A stream: after the first row, no more than the first batches have been read."""
+    from fracturelib import prediction
+
+    read = []
+    usual = prediction.read_radiograph
+    monkeypatch.setattr(prediction, "read_radiograph", lambda file, **more: (read.append(file), usual(file, **more))[1])
+    monkeypatch.setitem(prediction.BATCH, "cpu", 4)
+    rows = predict_stream(run, [tiny_data])
+    next(rows)
+    assert len(read) <= 8
+    assert len(list(rows)) == 31 and len(read) == 32

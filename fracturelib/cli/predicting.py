@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fracturelib.cli.shared import NOTICE, add_command, write_csv
+from fracturelib.cli.shared import NOTICE, add_command, csv_writer
 from fracturelib.config import CLASS_NAMES, POSITIVE
 
 ROWS_ON_SCREEN = 40
@@ -20,17 +20,30 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from fracturelib.prediction import predict_files
+    from fracturelib.prediction import Predicted, predict_stream
     from fracturelib.runs import load_run
 
     run = load_run(options.folder)
-    table = predict_files(run, options.paths, strict=options.strict)
-    shown = table.head(ROWS_ON_SCREEN)
-    print(shown.to_string(index=False, formatters={"probability": "{:.3f}".format}))
-    if len(table) > len(shown):
-        print(f"… and {len(table) - len(shown)} more rows; --csv FILE writes all of them")
-    called = (table["prediction"] == CLASS_NAMES[POSITIVE]).sum()
-    print(f"\n{called} of {len(table)} at or above the threshold {run.threshold:.3f}.")
-    write_csv(table, options.csv)
+    shown: list[Predicted] = []
+    count = called = 0
+    with csv_writer(options.csv, Predicted._fields) as write:
+        for row in predict_stream(run, options.paths, strict=options.strict):
+            write(row)
+            count, called = count + 1, called + (row.prediction == CLASS_NAMES[POSITIVE])
+            if len(shown) < ROWS_ON_SCREEN:
+                shown.append(row)
+    _print_table(shown)
+    if count > len(shown):
+        print(f"… and {count - len(shown)} more rows; --csv FILE writes all of them")
+    print(f"\n{called} of {count} at or above the threshold {run.threshold:.3f}.")
+    if options.csv:
+        print(f"Table:  {options.csv}")
     print(NOTICE)
     return 0
+
+
+def _print_table(rows: list) -> None:
+    cells = [("path", "probability", "prediction"), *((row[0], f"{row[1]:.3f}", row[2]) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    for row in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from fracturelib.config import CLASS_NAMES
@@ -65,13 +67,40 @@ def _cell(row: dict) -> str:
     return f"{row['value']:.3f}{interval}"
 
 
+@contextmanager
+def csv_writer(path: str | None, columns: Sequence[str]) -> Iterator[Callable[[Sequence], None]]:
+    """A function that writes one row as soon as it is known, beside the final name; renamed when all went well.
+
+    With no path the rows are dropped. Raises FracturelibError, before any work, when the folder does not exist.
+    """
+    if path is None:
+        yield lambda row: None
+        return
+    target = csv_target(path)
+    partial = target.with_name(target.name + ".part")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            yield writer.writerow
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def csv_target(path: str) -> Path:
+    """The file for --csv, if its folder exists."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FracturelibError("the folder for --csv does not exist", file=target.parent, cure="make it first")
+    return target
+
+
 def write_csv(table, path: str | None) -> None:
     """Write beside the final name and rename: an interrupted write leaves no half table."""
     if path is None:
         return
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FracturelibError("the folder for --csv does not exist", file=target.parent, cure="make it first")
+    target = csv_target(path)
     partial = target.with_name(target.name + ".part")
     table.to_csv(partial, index=False)
     partial.replace(target)
