@@ -44,8 +44,8 @@ def copy_series(folder: Path) -> Path:
     for notebook in sorted((PROJECT / "notebooks").glob("*.ipynb")):
         shutil.copy(notebook, folder / "notebooks")
     shutil.copy(PROJECT / "pyproject.toml", folder)
+    (PROJECT / "runs").mkdir(exist_ok=True)  # git does not keep it
     for name in LINKED:
-        (PROJECT / name).mkdir(exist_ok=True) if "." not in name else None
         (folder / name).symlink_to(PROJECT / name)
     return folder
 
@@ -125,14 +125,14 @@ class OpenNotebook:
         """One of JupyterLab's own commands; returns when it is done."""
         self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => null)", name)
 
-    def run_all(self) -> float:
-        """Run all cells; returns the seconds it took, at most `PATIENCE`."""
+    def run_all(self, *, seconds: float = PATIENCE) -> float:
+        """Run all cells; returns the seconds it took, at most `seconds`."""
         started = time.monotonic()
         self.page.evaluate(
             "() => { window.ranAll = false; window.jupyterapp.commands.execute('notebook:run-all-cells')"
             ".finally(() => { window.ranAll = true }); }"
         )
-        self.page.wait_for_function("() => window.ranAll", timeout=PATIENCE * 1000)
+        self.page.wait_for_function("() => window.ranAll", timeout=seconds * 1000)
         return time.monotonic() - started
 
     def cells(self) -> list[dict[str, Any]]:
@@ -213,11 +213,11 @@ def wait_until_changed(panel: Any, before: str, *, seconds: float = 30) -> float
     raise AssertionError(f"the panel did not change within {seconds:g} s")
 
 
-def wait_until_quiet(panel: Any, *, seconds: float = 60) -> float:
-    """Wait until a panel has shown the same for half a second; returns the seconds until it last changed."""
+def wait_until_quiet(panel: Any, *, seconds: float = 60, pause: float = 0.5) -> float:
+    """Wait until a panel has shown the same for `pause` seconds; returns the seconds until it last changed."""
     started = last = time.monotonic()
     seen = shown(panel)
-    while time.monotonic() - last < 0.5:
+    while time.monotonic() - last < pause:
         if time.monotonic() - started > seconds:
             raise AssertionError(f"the panel still changes after {seconds:g} s")
         time.sleep(0.02)

@@ -1,0 +1,136 @@
+"""What a class waits for: minutes of each notebook at default settings, and how fast notebook 03's panel answers.
+
+Each notebook is executed whole, without a network. The panel is measured in JupyterLab in headless Chromium, from the
+moved slider to the last change of its curves; without a Chromium that row is left out. `--write` keeps the outputs in
+the notebooks and their solutions: this is how they are committed, and `tests/test_notebooks.py` knows by a fingerprint
+whether code and outputs still belong together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from benchmarks.outcome import finish
+from fracturelib.readiness import images_per_second
+
+PROJECT = Path(__file__).resolve().parents[1]
+MOST_MINUTES = 5.0
+MOST_SECONDS = 1.5  # median, from the moved slider to the finished curves
+MOVES = 8
+TIMEOUT = 1200  # seconds for one cell on a busy machine
+# No network, and no progress bars in outputs: they are of one moment.
+ENVIRONMENT = {"FRACTURELIB_OFFLINE": "1", "FRACTURELIB_WEIGHTS": "distilled", "TQDM_DISABLE": "1"}
+
+
+def code_fingerprint(notebook: nbformat.NotebookNode) -> str:
+    """SHA-256 over the code cells: outputs belong to the code that has the same."""
+    cells = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    return hashlib.sha256("\x00".join(cells).encode()).hexdigest()
+
+
+def execute(file: Path, *, write: bool) -> float:
+    """Execute one notebook in its own folder; returns minutes. `write` keeps the outputs and the fingerprint."""
+    notebook = nbformat.read(file, as_version=4)
+    started = time.monotonic()
+    # A still stands in for each panel where no kernel runs: the state of the panel itself would double the file.
+    NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(file.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+    ).execute()
+    minutes = (time.monotonic() - started) / 60
+    if write:
+        notebook["metadata"].pop("widgets", None)
+        notebook["metadata"]["fracturelib"] = {"code": code_fingerprint(notebook)}
+        nbformat.write(notebook, file)
+    return minutes
+
+
+def panel_seconds(*, moves: int = MOVES) -> list[float]:
+    """Seconds from a moved slider of notebook 03's panel to the last change of what it shows, one for each move."""
+    from tests import lab
+
+    with tempfile.TemporaryDirectory() as folder:
+        place, home = lab.copy_series(Path(folder) / "project"), Path(folder) / "home"
+        home.mkdir()
+        with lab.jupyter_lab(place, home, ENVIRONMENT) as address, lab.browser_page() as page:
+            notebook = lab.open_notebook(page, address, "03_training.ipynb")
+            notebook.run_all(seconds=TIMEOUT)
+            panel = notebook.panels()[0]
+            sliders = panel.locator(".noUi-handle").all()
+            return [_answer(panel, sliders[move % len(sliders)]) for move in range(moves)]
+
+
+def _answer(panel, slider) -> float:
+    from tests import lab
+
+    before, started = lab.shown(panel), time.monotonic()
+    lab.move(slider)
+    lab.wait_until_changed(panel, before)
+    return time.monotonic() - started + lab.wait_until_quiet(panel, pause=1.0)
+
+
+def row(check: str, value: float, bar: float | None, *, low: float | None = None, high: float | None = None) -> dict:
+    """One row of the table; without a bar it only informs."""
+    holds, text = (True, "") if bar is None else (value <= bar, f"≤ {bar:g}")
+    return {"check": check, "value": value, "low": low, "high": high, "bar": text, "holds": holds}
+
+
+def notebooks(numbers: list[str] | None, *, solutions: bool) -> list[Path]:
+    """The series, and its solutions where they are wanted, or only those with these numbers."""
+    found = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+    found += sorted((PROJECT / "notebooks/solutions").glob("*.ipynb")) if solutions else []
+    return [file for file in found if not numbers or file.name[:2] in numbers]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.classroom", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fast mode: tiny sizes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser.add_argument("--write", action="store_true", help="keep the outputs in the notebooks and their solutions")
+    parser.add_argument("--only", nargs="+", metavar="NN", help="these notebooks, for example 03 06")
+    parser.add_argument("--no-panel", action="store_true", help="leave out the panel in the browser")
+    settings = parser.parse_args(arguments)
+    if settings.quick and settings.write:
+        parser.error("outputs of fast mode are not for keeping: use --write without --quick")
+    os.environ.update(ENVIRONMENT | ({"FRACTURELIB_FAST": "1"} if settings.quick else {}))
+    rows = [row("trunk: images per second (readiness.REFERENCE_SPEED)", images_per_second(), None)]
+    for file in notebooks(settings.only, solutions=settings.write):
+        rows.append(row(f"{file.stem}: minutes", execute(file, write=settings.write), MOST_MINUTES))
+        print(f"{file.name}: {rows[-1]['value']:.2f} minutes", flush=True)
+    if not settings.no_panel:
+        rows += panel_rows()
+    print("QUICK: fast mode, no result" if settings.quick else "", flush=True)
+    return finish(rows, quick=settings.quick, file=settings.json, form=".2f")
+
+
+def panel_rows() -> list[dict]:
+    """The panel's median answer with its fastest and slowest; none where there is no browser."""
+    from tests import lab
+
+    if lab.find_browser() is None:
+        print("no Chromium on this machine: the panel is not measured")
+        return []
+    seconds = panel_seconds()
+    return [row(f"03's panel: seconds, median of {len(seconds)}", statistics.median(seconds), MOST_SECONDS)] + [
+        row(f"03's panel: seconds, {name}", value, None)
+        for name, value in (("fastest", min(seconds)), ("slowest", max(seconds)))
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
