@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fracturelib import plots
-from fracturelib.evaluation import Scored, evaluate, worst_errors
+from fracturelib.evaluation import Scored, choose_threshold, evaluate, worst_errors
 from fracturelib.plots.style import CLASS_COLOURS, percent, shorten
 
 
@@ -55,6 +55,24 @@ def data_table():
     return pd.DataFrame(rows)
 
 
+def robustness():
+    levels = [("none", 0.0), ("noise", 0.05), ("noise", 0.1), ("rotation", 15.0), ("rotation", 30.0)]
+    rows = [{"perturbation": kind, "level": level} for kind, level in levels]
+    metrics = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "sensitivity": 0.7, "sensitivity_low": np.nan}
+    return pd.DataFrame(rows).assign(**metrics, sensitivity_high=np.nan)
+
+
+def checks():
+    measures = pd.DataFrame({"measure": ["hit rate", "share of heat"], "value": [0.4, 0.2], "low": [0.3, np.nan]})
+    erased = pd.DataFrame(
+        {"erased": ["the fracture", "an equal box elsewhere", "difference"], "value": [-0.1, 0, -0.1]}
+    )
+    return (
+        measures.assign(high=[0.5, np.nan], chance=0.1, centre=0.3),
+        erased.assign(low=[-0.2, np.nan, -0.2], high=[0.0, np.nan, 0.0]),
+    )
+
+
 def result(table):
     baseline = Scored(table.assign(probability=0.4), 0.5)
     return evaluate(table, threshold=0.5, baselines={"majority class": baseline}, resamples=50)
@@ -72,6 +90,11 @@ def one_figure_each(table):
         "reliability": lambda ax: plots.reliability_diagram(labels, chances, ax=ax),
         "histogram": lambda ax: plots.probability_histogram(labels, chances, threshold=0.5, ax=ax),
         "counts": lambda ax: plots.class_counts(data_table(), ax=ax),
+        "robustness": lambda ax: plots.robustness_curves(robustness(), ax=ax),
+        "robust sensitivity": lambda ax: plots.robustness_curves(robustness(), metric="sensitivity", ax=ax),
+        "localisation": lambda ax: plots.localisation_points(checks()[0], ax=ax),
+        "occlusion": lambda ax: plots.occlusion_points(checks()[1], ax=ax),
+        "costs": lambda ax: plots.cost_curve(labels, chances, miss=20, false_alarm=1, marks={"cheapest": 0.3}, ax=ax),
         "forest": lambda ax: plots.score_forest(found.comparison, ax=ax),
         **({"subgroups": lambda ax: plots.subgroup_forest(found.subgroups, ax=ax)} if len(found.subgroups) else {}),
     }
@@ -207,3 +230,22 @@ def test_shortened_text_keeps_both_ends(width):
     assert len(found) == min(width, len(text))
     if 9 <= width < len(text):
         assert found.startswith("test") and found.endswith("jpg")
+
+
+def test_the_curve_of_costs_is_lowest_at_the_chosen_threshold():
+    table = predictions(400).assign(split="val")
+    threshold = choose_threshold(table, rule="costs=5:1")
+    ax = plots.cost_curve(table["label"], table["probability"], miss=5, false_alarm=1)
+    total = next(line for line in ax.lines if line.get_label() == "total")
+    at, cost = total.get_xdata(), total.get_ydata()
+    assert np.interp(threshold, at, cost) == pytest.approx(cost.min(), abs=1e-9)
+    plt.close("all")
+
+
+def test_heat_glows_where_it_is_and_leaves_the_rest_grey():
+    image, heat = np.full((40, 30), 100, np.uint8), np.zeros((8, 8))
+    heat[0, 0] = 1
+    shown = plots.heat_overlay(image, heat)
+    assert shown.shape == (40, 30, 3) and shown.dtype == np.uint8
+    assert (shown[20:, 15:] == 100).all()
+    assert np.ptp(shown[1, 1].astype(int)) > 30 and shown[1, 1, 0] > shown[1, 1, 2]

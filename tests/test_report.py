@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_plots import history
+from test_plots import checks as check_tables
+from test_plots import history, robustness
 
 from fracturelib.catalog import read_catalog
+from fracturelib.checks import Checks
 from fracturelib.config import TrainConfig
-from fracturelib.evaluation import evaluate, worst_errors
+from fracturelib.evaluation import drop_table, evaluate, worst_errors
 from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored
 from fracturelib.report import write_report
 from fracturelib.report.context import report_context
@@ -230,3 +232,63 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was(written, parts)
     assert write_report(folder, record=record(), **parts).read_bytes() == first
     pd.testing.assert_frame_equal(before[0], parts["predictions"])
     pd.testing.assert_frame_equal(before[1], parts["table"])
+
+
+def all_checks(parts):
+    """Checks with made-up numbers, and a heat map for every second file."""
+    localisation, erased = check_tables()
+    words = {"n": 40, "units": 40, "note": "", "against_chance": "above", "against_centre": "no difference shown"}
+    change = {"auc_change": -0.1, "auc_change_low": -0.2, "auc_change_high": -0.01, "specificity": 0.5}
+    change |= {"n": 40, "units": 40, "unit": "patients", "words": "so much", "verdict": "lower than as they are"}
+    heat = dict.fromkeys(parts["predictions"]["path"][::2], np.eye(32, dtype=np.float32))
+    return Checks(
+        robustness=robustness().assign(**change, specificity_low=np.nan, specificity_high=np.nan),
+        localisation=localisation.assign(**words),
+        occlusion=erased.assign(n=40, units=40, note="", verdict="falls"),
+        heat=heat,
+    )
+
+
+def test_checks_are_shown_in_the_report_and_the_card(parts, tmp_path):
+    checks = all_checks(parts)
+    page = Page(write_report(tmp_path, record=record(), checks=checks, **parts).read_text(encoding="utf-8"))
+    for words in (
+        "more often than by chance",
+        "always pointing at the middle",
+        "lowers the probability more than erasing an equal box elsewhere",
+        "noise: so much",
+        "lower than as they are",
+        "The least certain images",
+    ):
+        assert words in page.text
+    heat = [image for image in page.all("img") if image["alt"].startswith("The same with Grad-CAM")]
+    assert len(heat) >= 4
+    assert {"robustness", "localisation", "occlusion"} <= {file.stem for file in (tmp_path / "figures").iterdir()}
+    shared = {name: part for name, part in parts.items() if name != "predictions"}
+    card = write_model_card(tmp_path, record=record(), checks=checks, **shared).read_text(encoding="utf-8")
+    assert "noise: so much" in card and "+0.400" not in card and "Grad-CAM, pointing game, occlusion" in card
+
+
+def test_all_items_of_claim_are_answered_or_marked(parts):
+    shared = {name: part for name, part in parts.items() if name != "predictions"}
+    for given in (record(), {}):
+        items = report_context(record=given, name="first", checks=None, drop=None, **shared)["claim"]
+        assert [number for number, _, _ in items] == list(range(1, 45))
+        assert all(item and answer for _, item, answer in items)
+        assert sum(answer.startswith("not available") for _, _, answer in items) >= 10
+
+
+def test_wilson_intervals_and_a_drop_are_shown_where_there_are_any(parts, tmp_path):
+    predictions = parts["predictions"]
+    drop = drop_table((predictions, 0.5), (predictions, 0.5), resamples=20)
+    external = {**parts, "evaluation": evaluate(predictions, threshold=0.5, set_name="external test", resamples=20)}
+    page = Page(write_report(tmp_path, record=record(), drop=drop, **external).read_text(encoding="utf-8"))
+    assert "Wilson intervals, for comparison" in page.text
+    assert "This is an external test" in page.text and "internal test" in page.text
+
+
+def test_a_temperature_is_shown_before_and_after(parts, tmp_path):
+    cooled = {**parts, "evaluation": evaluate(parts["predictions"], threshold=0.5, temperature=1.7, resamples=20)}
+    page = Page(write_report(tmp_path, record=record(), **cooled).read_text(encoding="utf-8"))
+    assert "The temperature 1.70 was fitted on the validation split" in page.text
+    assert "with temperature 1.70" in page.text and "resolution (more is better)" in page.text

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from fracturelib.evaluation.metrics import check_predictions
 from fracturelib.evaluation.thresholds import expected_cost, operating_points
 from fracturelib.plots.style import CLASS_COLOURS, FAINT, INK, legend_above, say, styled, wrap
 
@@ -92,7 +93,10 @@ def cost_curve(
 
     `prevalence` is the share of fractures, default that of the data. `marks` are named thresholds, drawn as lines.
     """
-    truth, chance = np.asarray(labels), np.asarray(probabilities, dtype=float)
+    truth, chance = check_predictions(labels, probabilities)
+    ax.set(xlabel="threshold", ylabel="cost per image (false alarm = 1)" if false_alarm == 1 else "cost per image")
+    if truth.min() == truth.max():
+        return say(ax, "not estimable:\nthe files are of one class only")
     share = float(truth.mean()) if prevalence is None else prevalence
     thresholds, sensitivity, specificity = operating_points(truth, chance)
     costs = {"misses": (miss, 0.0, CLASS_COLOURS[1]), "false alarms": (0.0, false_alarm, CLASS_COLOURS[0])}
@@ -103,7 +107,6 @@ def cost_curve(
     ax.plot(thresholds, total, color=INK, linewidth=2.5, label="total")
     for (name, at), style in zip((marks or {}).items(), ("--", ":", "-."), strict=False):
         ax.axvline(at, linestyle=style, color=INK, linewidth=1.2, label=f"{name}: {at:.2f}")
-    ax.set(xlabel="threshold", ylabel="cost per image (false alarm = 1)" if false_alarm == 1 else "cost per image")
     ax.set(xlim=(0, 1), ylim=(0, None))
     legend_above(ax, columns=3, columnspacing=1.0, handlelength=1.6)
     return ax
