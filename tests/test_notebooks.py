@@ -196,7 +196,7 @@ def glossary():
     entries = re.split(r"^## ", GLOSSARY.read_text(encoding="utf-8"), flags=re.M)[1:]
     for entry in entries:
         title = entry.split("\n", 1)[0].strip()
-        number = re.search(r"\(Notebook \[(\d\d)\]", entry)
+        number = re.search(r"\(Notebook\s+\[(\d\d)\]", entry)
         assert number, f"{title}: which notebook introduces it?"
         yield re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"), number[1]
 
@@ -212,3 +212,20 @@ def test_a_term_is_linked_to_the_glossary_in_the_notebook_that_introduces_it(pat
 def test_the_glossary_is_in_order_and_links_its_own_terms():
     titles = re.findall(r"^## (.+)$", GLOSSARY.read_text(encoding="utf-8"), re.M)
     assert titles == sorted(titles, key=str.lower) and len(titles) == len(set(titles))
+
+
+def test_the_teachers_plans_name_sections_that_exist():
+    headings = {
+        path.name[:2]: re.findall(r"^#+ (.+)$", "\n".join(map(text, cells(path, "markdown"))), re.M) for path in SERIES
+    }
+    rows = re.findall(r"^\|.*\|([^|]+)\|$", (ROOT / "docs/teaching.md").read_text(encoding="utf-8"), re.M)
+    cited = [(number, title) for row in rows for part in row.split(";") for number, title in _cited(part)]
+    assert len(cited) > 30
+    for number, title in cited:
+        assert any(title in heading for heading in headings[number]), f"notebook {number} has no section “{title}”"
+
+
+def _cited(part):
+    """Section names in quotes after the number of their notebook."""
+    number = re.search(r"\b0\d\b", part)
+    return [(number[0], title) for title in re.findall(r'"([^"]+)"', part)] if number else []
