@@ -17,6 +17,7 @@ from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.checks import run_checks
 from fracturelib.comparing import drop_from_run
 from fracturelib.config import TrainConfig
+from fracturelib.distributed import is_first, shared_work
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
 from fracturelib.evaluation import (
     Evaluation,
@@ -79,19 +80,22 @@ def train_run(
         write_json(folder / "config.json", record)
         bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
         loaders = _fastest(model, loaders, config, bank)
-        history = fit(
-            model,
-            loaders.train,
-            loaders.val,
-            config,
-            checkpoint=folder / CHECKPOINT,
-            resume=resume,
-            on_epoch=on_epoch,
-        )
-        validation = predict(model, loaders.val)
+        with shared_work(model, loaders) as shared:
+            history = fit(
+                model,
+                shared.train,
+                shared.val,
+                config,
+                checkpoint=folder / CHECKPOINT,
+                resume=resume,
+                on_epoch=on_epoch,
+            )
+            validation, tested = predict(model, shared.val), predict(model, shared.test)
+        if not is_first():  # of several processes; the first one judges and writes
+            return Run(folder, config, record, model, history, {})
         threshold = choose_threshold(validation, rule=config.threshold)
         temperature = fit_temperature(validation)
-        predictions = with_prediction(predict(model, loaders.test), threshold)
+        predictions = with_prediction(tested, threshold)
         evaluation = evaluate(
             predictions,
             threshold=threshold,

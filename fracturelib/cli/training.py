@@ -62,6 +62,15 @@ def _train(options: argparse.Namespace) -> int:
     options.when_interrupted = (
         f"\nWhat was learnt so far is kept in {folder}. Go on with the same options and --name {name} --resume."
     )
+    from fracturelib.distributed import joined_processes, run_folder
+
+    with joined_processes(), run_folder(folder, resume=options.resume) as place:
+        _train_and_print(config, place, options)
+    return 0
+
+
+def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namespace) -> None:
+    from fracturelib.distributed import is_first
     from fracturelib.pipeline import train_run
 
     run = train_run(
@@ -74,11 +83,12 @@ def _train(options: argparse.Namespace) -> int:
         features_limit=round(options.features_limit * 1e9),
         on_epoch=_print_epoch,
     )
+    if not is_first():
+        return
     print(f"\nTrunk:  {run.model.origin.detail}")
     print(f"Best epoch: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images\n")
     print_metrics(run.metrics, config.data)
     print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
-    return 0
 
 
 def _print_epoch(history) -> None:

@@ -12,7 +12,8 @@ import torch
 from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
-from fracturelib.features.bank import FeatureBank, Places, image_keys
+from fracturelib.distributed import compute_together, processes
+from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, choose_precision, read_batches
@@ -48,9 +49,19 @@ def compute_features(
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)
     if bank is not None and split_transform(dataset.transform) is not None:
-        return bank.fetch(_recipe(model, dataset, config), _keys(dataset), shape, compute)
+        fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
+    else:
+        fetch = functools.partial(_in_memory, shape)
+    if processes() > 1:
+        return compute_together(fetch, compute, shape, size=config.batch_size)
+    return fetch(compute)
+
+
+def _in_memory(shape: tuple[int, ...], compute: Compute) -> torch.Tensor:
+    """What `FeatureBank.fetch` gives, without a bank."""
+    views, images = shape[:2]
     computed = torch.empty(shape)
-    for places, rows in compute([(view, row) for view in range(views) for row in range(len(dataset))]):
+    for places, rows in compute([(view, row) for view in range(views) for row in range(images)]):
         computed[tuple(torch.tensor(places).T)] = torch.from_numpy(rows)
     return computed
 
