@@ -41,8 +41,9 @@ def training_figure(
 ) -> Figure:
     """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
     with plt.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.4))
-        left, right = figure.subplots(1, 2)
+        # Fixed margins: finding the best ones takes a quarter of the time, and the panels draw this for every slider.
+        figure = Figure(figsize=(11, 4.4), layout="none")
+        left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.07, "right": 0.98, "bottom": 0.14, "wspace": 0.22})
         loss_curves(history, ax=left)
         left.set_xlim(0.5, epochs + 0.5)
         overlaid_runs({**(others or {}), name: history}, column="val_auc", label="validation AUC", ax=right)

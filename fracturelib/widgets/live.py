@@ -14,7 +14,7 @@ from fracturelib.widgets.common import Panel, button
 
 SETTLE_SECONDS = 0.15  # a handle that moves on within this time has not arrived yet: no work is begun for it
 MOST_KEPT = 6  # runs side by side: more lines than these cannot be told apart
-REDRAW_SECONDS = 0.4  # least time between two pictures of work in progress …
+REDRAW_SECONDS = 0.8  # least time between two pictures of work in progress …
 REDRAW_TIMES = 2  # … and this many times what drawing took, so that a slow machine still works more than it draws
 
 
