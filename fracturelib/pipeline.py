@@ -69,6 +69,8 @@ def train_run(
             config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
         )
         loaders = make_loaders(table, config)
+        # a rule that these validation images cannot serve fails now, not after training
+        choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
         model = build_model(config)
         record = new_record(config, table, model, folder.name)
         record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
@@ -94,7 +96,7 @@ def train_run(
         if not is_first():  # of several processes; the first one judges and writes
             return Run(folder, config, record, model, history, {})
         threshold = choose_threshold(validation, rule=config.threshold)
-        temperature = fit_temperature(validation)
+        temperature = fit_temperature(validation) if validation["label"].nunique() == 2 else None
         predictions = with_prediction(tested, threshold)
         evaluation = evaluate(
             predictions,

@@ -255,3 +255,14 @@ def test_baselines_judge_another_folder(make_tree):
     assert 0 < found[METADATA].threshold < 1
     with pytest.raises(EvaluationError, match="train split with both classes"):
         baseline_predictions(table[table["label"] == 1], test=other, progress=False)
+
+
+def test_tables_with_gaps_or_repeated_files_are_refused():
+    table = simulated(sources=20)
+    with pytest.raises(EvaluationError, match="no column source_id"):
+        evaluate(table.drop(columns="source_id"), threshold=0.5)
+    twice = pd.concat([table, table[:1]])
+    with pytest.raises(EvaluationError, match="twice"):
+        compare((twice, 0.5), (twice, 0.5))
+    with pytest.raises(EvaluationError, match="not numbers between 0 and 1"):
+        evaluate(table.assign(probability=table["probability"].where(table.index > 0)), threshold=0.5)

@@ -167,3 +167,12 @@ def test_all_checks_at_once(spots):
     assert found.heat and all(heat.shape == (SIDE, SIDE) for heat in found.heat.values())
     plain = run_checks(model, spots.drop(columns="bbox_x"), CONFIG, predictions, threshold=0.5)
     assert plain.localisation.empty and plain.occlusion.empty and plain.heat
+
+
+def test_checks_of_one_class_say_what_cannot_be_estimated(spots):
+    fractured = spots[spots["label"] == 1]
+    fractured.attrs = dict(spots.attrs)
+    predictions = fractured.assign(probability=0.3)
+    found = run_checks(bright_seeker(), fractured, CONFIG, predictions, threshold=0.5)
+    assert found.robustness["auc"].isna().all()
+    assert found.robustness["verdict"].iloc[1:].str.contains("not estimable").all()

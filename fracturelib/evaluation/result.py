@@ -166,8 +166,13 @@ def evaluate(
     validation predictions only. The temperature changes no call, only what the probabilities say about themselves.
 
     Raises:
-        EvaluationError: see `check_predictions` and `comparison_table`.
+        EvaluationError: a column is missing; see `check_predictions` and `comparison_table`.
     """
+    missing = [name for name in ("path", "label", "probability", "source_id") if name not in predictions]
+    if missing:
+        raise EvaluationError(
+            f"the predictions have no column {', '.join(missing)}", cure="pass the table that `predict` gives"
+        )
     labels, chances = check_predictions(predictions["label"], predictions["probability"])
     models = {MODEL: Scored(predictions, threshold), **(baselines or {})}
     comparison = comparison_table(models, resamples=resamples, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fracturelib.evaluation.metrics import check_predictions
@@ -74,6 +75,7 @@ def occlusion_points(occlusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     ends = occlusion[["low", "high", "value"]].abs().max().max()
     reach = 0.05 if np.isnan(ends) else max(0.05, 1.15 * float(ends))
     ax.set(xlim=(-reach, reach), ylim=(len(occlusion) - 0.5, -0.5), xlabel="change of P(fractured) when erased")
+    ax.xaxis.set_major_locator(MaxNLocator(4, symmetric=True))
     ax.grid(False, axis="y")
     return ax
 

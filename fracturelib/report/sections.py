@@ -11,7 +11,7 @@ import pandas as pd
 from fracturelib.checks import Checks
 from fracturelib.evaluation import Evaluation, describe_rule
 from fracturelib.plots.style import percent
-from fracturelib.report.tables import MISSING, cell, grid, number, signed_cell
+from fracturelib.report.tables import MISSING, cell, grid, number, share, signed_cell
 
 QUANTITIES = {
     "brier": "Brier score (0 is perfect; always saying 0.5 gives 0.25)",
@@ -52,9 +52,9 @@ def _prevalence(prevalence: pd.DataFrame) -> dict[str, Any]:
             if np.isnan(value):
                 cells.append({"main": "not estimable", "small": row[f"{name}_note"].removeprefix("not estimable: ")})
             else:
-                small = "no interval" if np.isnan(low) else f"({percent(low, 1)} to {percent(high, 1)})"
-                cells.append({"main": percent(value, 1), "small": small})
-        rows.append([percent(row["prevalence"], 1), *cells])
+                small = "no interval" if np.isnan(low) else f"({share(low)} to {share(high)})"
+                cells.append({"main": share(value), "small": small})
+        rows.append([share(row["prevalence"]), *cells])
     return grid(head, rows, numeric=(1, 2))
 
 

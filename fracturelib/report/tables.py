@@ -24,7 +24,7 @@ def grid(
 
 def number(value: float, digits: int = 3) -> str:
     """A rounded number; a dash where there is none."""
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+    return "–" if pd.isna(value) else f"{round(float(value), digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.000"
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:
@@ -42,3 +42,8 @@ def signed_cell(value: float, low: float, high: float) -> dict[str, str]:
     """A difference with its sign and its interval in small print."""
     main = "–" if pd.isna(value) else f"{value:+.3f}"
     return {"main": main, "small": "" if pd.isna(low) else f"({low:+.3f} to {high:+.3f})"}
+
+
+def share(value: float) -> str:
+    """A share in per cent with one decimal, where whole numbers would hide an interval."""
+    return f"{100 * value:.1f} %"
