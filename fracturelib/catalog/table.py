@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from fracturelib.catalog.layout import check_classes, check_splits, counted, few, is_flat, list_files
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import source_ids
+from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.splits import deal, group_numbers, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
@@ -38,7 +40,8 @@ def read_catalog(
 ) -> pd.DataFrame:
     """Read a data set laid out as `root/{train,val,test}/{fractured,not fractured}/…`.
 
-    A root with just the two class folders counts as one split "test". Every image is decoded once, so that
+    A root with just the two class folders counts as one split "test". A `clean_split.csv` in the root, as the
+    audit writes it, overrules the split of the folders, said in a warning. Every image is decoded once, so that
     a bad file is known here and not in the middle of training. Hidden files are ignored; other files that
     are no usable image are skipped with one warning, and truncated JPEGs counted in one. Files with the
     same pixels under both labels are left out with one warning.
@@ -61,7 +64,7 @@ def read_catalog(
         CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.
     """
     root = Path(root)
-    table = list_files(root)
+    table = apply_split_list(list_files(root), root)
     check_splits(table, root, make_split=make_split)
     table, skipped = _inspect(table, root, strict)
     if not keep_conflicts:
@@ -72,7 +75,7 @@ def read_catalog(
     table = join_metadata(table[list(COLUMNS)], root / "metadata.csv")
     if make_split:
         table = _make_missing_splits(table, seed)
-    table = _sorted(table)
+    table = in_order(table, SPLITS)
     table.attrs = {"root": str(root), "skipped": skipped}
     return table
 
@@ -83,13 +86,25 @@ def fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps([list(map(str, row)) for row in rows]).encode()).hexdigest()
 
 
-def _inspect(table: pd.DataFrame, root: Path, strict: bool) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """The usable rows with the facts of their files, and the unusable ones with their problems."""
+def inspect_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once."""
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding frees the GIL
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised below
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised by the caller
         found = pool.map(inspect_image, [root / path for path in table["path"]])
         facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))
-    table = table.join(pd.DataFrame(facts, index=table.index))
+    return table.join(pd.DataFrame(facts, index=table.index))
+
+
+def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
+    """The rows sorted by split, class and path, numbered anew."""
+    rank = table["split"].map({split: place for place, split in enumerate(splits)})
+    order = np.lexsort((table["path"].to_numpy(str), table["label"], rank))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _inspect(table: pd.DataFrame, root: Path, strict: bool) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """The usable rows with the facts of their files, and the unusable ones with their problems."""
+    table = inspect_files(table, root)
     skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
     cut = table.loc[table["truncated"] & table["problem"].isna(), "path"].tolist()
     if skipped:
@@ -132,11 +147,11 @@ def _without_conflicts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
 def _make_missing_splits(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """val and test from train; from everything where the root is flat."""
     by = "patient_id" if "patient_id" in table else "source_id"
-    if is_flat(table):
-        return resplit(table, by=by, seed=seed)
     missing = [split for split in SPLITS if split not in set(table["split"])]
     if not missing:
         return table
+    if is_flat(table):
+        return resplit(table, by=by, seed=seed)
     groups = group_numbers(table, by)
     # A source that is in an existing split too stays where it is: moved, it would leak into one split more.
     fixed = np.isin(groups, groups[table["split"] != "train"])
@@ -146,9 +161,3 @@ def _make_missing_splits(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     split = table["split"].to_numpy(object, copy=True)
     split[~fixed] = [SPLITS[place] for place in places]
     return table.assign(split=split)
-
-
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    rank = table["split"].map({split: place for place, split in enumerate(SPLITS)})
-    order = np.lexsort((table["path"].to_numpy(str), table["label"], rank))
-    return table.iloc[order].reset_index(drop=True)

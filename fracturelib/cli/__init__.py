@@ -1,4 +1,4 @@
-"""The command line: ``fracturelib simulate · train · evaluate · predict · weights``.
+"""The command line: ``fracturelib simulate · audit · train · evaluate · predict · weights``.
 
 One module per command; heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 from fracturelib import __version__
+from fracturelib.cli.auditing import add_audit
 from fracturelib.cli.evaluating import add_compare, add_evaluate
 from fracturelib.cli.machine import add_check, add_prepare, add_weights
 from fracturelib.cli.predicting import add_predict
@@ -23,7 +24,17 @@ from fracturelib.errors import FracturelibError, FracturelibWarning
 
 USER_ERROR = 2
 INTERRUPTED = 130
-COMMANDS = (add_simulate, add_train, add_evaluate, add_compare, add_predict, add_weights, add_check, add_prepare)
+COMMANDS = (
+    add_simulate,
+    add_audit,
+    add_train,
+    add_evaluate,
+    add_compare,
+    add_predict,
+    add_weights,
+    add_check,
+    add_prepare,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """One figure per function: each takes and returns `Axes`; those that show several pictures fill a figure."""
 
 from fracturelib.plots.checks import cost_curve, localisation_points, occlusion_points, robustness_curves
+from fracturelib.plots.copies import copy_pair
 from fracturelib.plots.curves import (
     class_counts,
     confusion_matrix,
@@ -21,6 +22,7 @@ __all__ = [
     "STYLE",
     "class_counts",
     "confusion_matrix",
+    "copy_pair",
     "cost_curve",
     "error_gallery",
     "heat_overlay",

@@ -1,0 +1,238 @@
+"""Does the audit count radiographs rightly? `python -m benchmarks.audit [--quick] [--json FILE]`.
+
+On the wrist set with and without its names, on FracAtlas, and on simulated sets; then time and memory for 10,000 files,
+and what a random split makes of the wrist set. The thresholds of `audit.registration` were chosen on half of the
+sources of the wrist set and of FracAtlas (those whose name has an even MD5); the rows "held-out half" are about the
+others, which had no part in that. The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default
+`../shared/data`); a set that is absent is left out, said aloud.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.outcome import finish
+from benchmarks.trunks import WRIST_COPIES, auc_draws, by_head, by_regression, features
+from benchmarks.trunks import DataSet as TrunkData
+from fracturelib.audit import Audit, audit
+from fracturelib.catalog import survey
+from fracturelib.config import TrainConfig
+from fracturelib.errors import FracturelibWarning
+from fracturelib.images import read_radiograph
+from fracturelib.loaders import RadiographDataset
+from fracturelib.simulation import ensure_simulated
+from fracturelib.transforms import eval_transform
+from fracturelib.weights import load_trunk
+
+REAL = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
+WRIST, FRACATLAS = REAL / "wrist_rotated", REAL / "fracatlas_slice"
+LARGE, LARGE_SIDE, COPIED = 10_000, 224, 0.25  # files of the large set, their side in pixels, share of rotated copies
+CORES = 2
+# FracAtlas holds some radiographs twice. All pairs that the audit joins were looked at; those above this correlation
+# show the same radiograph, and one below it counts as a false alarm.
+LOOKED_ALIKE = 0.97
+
+
+def row(check: str, value: float, bar: str = "", *, holds: bool = True) -> dict:
+    """One line of the report without an interval."""
+    return {"check": check, "value": float(value), "low": None, "high": None, "bar": bar, "holds": bool(holds)}
+
+
+def wrist_truth(path: str) -> str:
+    """The original behind a wrist file, from its name and the copies that are known under two numbers."""
+    split, label, name = path.split("/")
+    own = f"{label}/{name.split('-')[0].split('.')[0]}"
+    known = WRIST_COPIES.get(f"{own}@{split}") or (WRIST_COPIES.get(own) if split == "train" else None)
+    return known or (own if split == "train" else f"{split}/{own}")
+
+
+def held_out(name: str) -> bool:
+    """Whether a source is in the half that had no part in choosing the thresholds."""
+    return int(hashlib.md5(name.encode()).hexdigest(), 16) % 2 == 1
+
+
+def pair_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """Precision and recall of the pairs "same radiograph"; both arguments (n,) name each file's source."""
+    together = pd.crosstab(truth, found).to_numpy()
+    right, said, true = (
+        (count * (count - 1) / 2).sum() for count in (together, together.sum(axis=0), together.sum(axis=1))
+    )
+    return right / max(said, 1), right / max(true, 1)
+
+
+def quietly(root: Path, **options: object) -> Audit:
+    """The audit of a folder; warts of these sets are known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FracturelibWarning)
+        table = survey(root)
+        rows = options.pop("rows", None)
+        if rows is not None:
+            table = table[[rows(path) for path in table["path"]]].reset_index(drop=True)
+            table.attrs = {"root": str(root), "skipped": []}
+        return audit(table, progress=False, **options)
+
+
+def wrist_rows(*, quick: bool) -> list[dict]:
+    """Sources with names; pairs without."""
+    part: Callable[[str], bool] | None = (lambda path: len(path) % 3 == 0) if quick else None
+    named = quietly(WRIST, rows=part)
+    rows = [row("wrist, with names: sources", named.n_sources, "≤ 190", holds=named.n_sources <= 190)]
+    source = named.table.set_index("path")["source_id"]
+    three, other = (
+        {source[path] for path in source.index if path.startswith(start)}
+        for start in ("val/not fractured/3-", "train/not fractured/69-")
+    )
+    if three and other:
+        rows.append(row("wrist: val 3 = train 69 found", three == other, "1", holds=three == other))
+    blind = quietly(WRIST, rows=part, names=False)
+    truth = blind.table["path"].map(wrist_truth)
+    for label, chosen in (("", np.ones(len(truth), bool)), (", held-out half", truth.map(held_out).to_numpy())):
+        precision, recall = pair_scores(truth[chosen].to_numpy(), blind.table["source_id"][chosen].to_numpy())
+        rows.append(
+            row(f"wrist, without names{label}: precision of pairs", precision, "≥ 0.98", holds=precision >= 0.98)
+        )
+        rows.append(row(f"wrist, without names{label}: recall of pairs", recall, "≥ 0.90", holds=recall >= 0.90))
+    return rows
+
+
+def fracatlas_rows(*, quick: bool) -> list[dict]:
+    """Files joined with a file that is not plainly the same radiograph (correlation below LOOKED_ALIKE)."""
+    rows = []
+    result = quietly(FRACATLAS, rows=(lambda path: path.startswith("test/")) if quick else None)
+    doubtful = result.links[result.links["correlation"].fillna(1) < LOOKED_ALIKE]
+    for link in result.links.itertuples():
+        print(f"FracAtlas: {link.path_one} = {link.path_other}: {link.how}, correlation {link.correlation:.3f}")
+    paths = result.table["path"]
+    ends = set(doubtful["path_one"]) | set(doubtful["path_other"])
+    for label, chosen in (("", paths), (", held-out half", paths[[held_out(Path(path).stem) for path in paths]])):
+        false = len(ends & set(chosen)) / max(len(chosen), 1)
+        rows.append(row(f"FracAtlas{label}: share of files in a doubtful group", false, "≤ 0.01", holds=false <= 0.01))
+    return rows
+
+
+def simulated_rows(*, quick: bool) -> list[dict]:
+    """Planted copies found, and no two radiographs merged."""
+    rows = []
+    for name, leaky, count in (("leaky", True, 120 if quick else 600), ("clean", False, 90 if quick else 900)):
+        root = ensure_simulated(Path("data") / f"audit-{name}-{count}", counts=count, leaky=leaky, progress=False)
+        truth = pd.read_csv(root / "metadata.csv").set_index("file")["source_id"]
+        result = quietly(root, names=False)
+        true, found = truth[result.table["path"]].to_numpy(), result.table["source_id"].to_numpy()
+        _, recall = pair_scores(true, found)
+        merged = int(((pd.crosstab(true, found) > 0).sum(axis=0) > 1).sum())
+        rows.append(row(f"simulated, {name}: radiographs merged wrongly", merged, "0", holds=merged == 0))
+        if leaky:
+            rows.append(row("simulated, leaky: planted copies found", recall, "1", holds=recall == 1))
+    return rows
+
+
+def make_large(folder: Path, count: int) -> None:
+    """`count` distinct radiographs of LARGE_SIDE pixels, a part of them rotated copies of others.
+
+    Each is a mixture of two simulated radiographs: fast to make, and no two are the same.
+    """
+    root = ensure_simulated("data/simulated", progress=False)
+    files = sorted(root.glob("*/*/*.jpg"))
+    generator = np.random.default_rng(0)
+    base = [cv2.resize(read_radiograph(file, target_side=LARGE_SIDE), (LARGE_SIDE,) * 2) for file in files]
+    pixels = base[0]
+    for number in range(count):
+        if generator.random() < COPIED and number:
+            turn = cv2.getRotationMatrix2D((LARGE_SIDE / 2,) * 2, generator.uniform(-40, 40), 1)
+            pixels = cv2.warpAffine(pixels, turn, (LARGE_SIDE,) * 2)
+        else:
+            one, other = generator.integers(len(base), size=2)
+            pixels = cv2.addWeighted(base[one], 0.5, base[other][:, ::-1].copy(), 0.5, 0)
+        target = folder / ("train", "val", "test")[number % 3] / ("fractured", "not fractured")[number % 2]
+        target.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target / f"{number:05d}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def speed_rows(*, quick: bool) -> list[dict]:
+    """The whole command on the large set, twice, on two cores."""
+    count = 500 if quick else LARGE
+    with tempfile.TemporaryDirectory() as name:
+        make_large(Path(name) / "set", count)
+        command = [sys.executable, "-m", "fracturelib.cli", "audit", f"{name}/set", "--report", f"{name}/report"]
+        seconds = []
+        for _ in range(2):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, preexec_fn=_two_cores)
+            seconds.append(time.perf_counter() - start)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    cold, warm = seconds
+    return [
+        row(f"{count:,} files: seconds, first time", cold, "≤ 360", holds=cold <= 360),
+        row(f"{count:,} files: seconds, second time", warm, "≤ 20", holds=warm <= 20),
+        row(f"{count:,} files: GB of memory", memory, "≤ 3", holds=memory <= 3),
+    ]
+
+
+def _two_cores() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+
+
+def split_rows(*, quick: bool) -> list[dict]:
+    """AUC on the wrist set, cross-validated by file and by source; intervals over sources in both."""
+    table = quietly(WRIST).table
+    if quick:
+        table = table.sample(n=240, random_state=0).sort_index().reset_index(drop=True)
+    config = TrainConfig()
+    dataset = RadiographDataset(table, eval_transform(config), root=WRIST, side=config.image_size)
+    images = torch.stack([dataset[number][0] for number in range(len(dataset))])
+    trunk, _ = load_trunk("resnet18", "distilled")
+    found = features(trunk.eval(), images)
+    rows = []
+    for name, classifier in (("logistic regression", by_regression), ("recipe's head", by_head)):
+        for split, group in (("random split of files", "path"), ("split by source", "source_id")):
+            data = TrunkData("wrist", table.assign(group=table[group]), images, crossed=True)
+            chance = classifier(data, found)
+            judged = TrunkData("wrist", table.assign(group=table["source_id"]), images, crossed=True)
+            value, draws = auc_draws(judged, chance)
+            low, high = np.quantile(draws, [0.025, 0.975])
+            rows.append(row(f"wrist, {name}, {split}: AUC", value) | {"low": float(low), "high": float(high)})
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a part of each set")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    settings = parser.parse_args(arguments)
+    parts = [
+        (wrist_rows, WRIST),
+        (split_rows, WRIST),
+        (fracatlas_rows, FRACATLAS),
+        (simulated_rows, None),
+        (speed_rows, None),
+    ]
+    rows = []
+    for measure, needed in parts:
+        if needed is not None and not needed.is_dir():
+            print(f"{measure.__name__.removesuffix('_rows')}: left out, there is no {needed}")
+            continue
+        rows += measure(quick=settings.quick)
+        print(*(f"{one['check']}: {one['value']:.3f}" for one in rows[-6:]), sep="\n", flush=True)
+    print("QUICK: a part of the data only, no result" if settings.quick else "", flush=True)
+    return finish(rows, quick=settings.quick, file=settings.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

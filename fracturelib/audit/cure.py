@@ -1,0 +1,125 @@
+"""The cure: sources written into `metadata.csv`, and a clean split as a list; no image is moved or deleted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from fracturelib.audit.result import Audit
+from fracturelib.catalog import UNKNOWN, resplit
+from fracturelib.catalog.split_list import SPLIT_LIST
+from fracturelib.errors import CatalogError
+
+METADATA = "metadata.csv"
+BEFORE = "source_id_before_audit"  # where a source_id that changes is kept
+
+
+def write_metadata(audit: Audit) -> Path:
+    """Write the audit's `source_id` into `<root>/metadata.csv`; returns its path.
+
+    Columns, rows and their order stay; files without a row get one at the end. Where another source_id stood before,
+    it is kept in the column "source_id_before_audit". The new file is written beside the old one, compared with it,
+    and only then renamed.
+
+    Raises:
+        CatalogError: the old file cannot be read, something of it would be lost, or the folder cannot be written to.
+    """
+    file = Path(audit.root) / METADATA
+    old = _read(file)
+    new = _with_sources(old, audit.table.set_index("path")["source_id"])
+
+    def check(written: Path) -> None:
+        again = _read(written)
+        if old is not None and not again.iloc[: len(old)][_kept_columns(old)].equals(old[_kept_columns(old)]):
+            raise CatalogError("something of the old metadata.csv would be lost; it was left as it is", file=file)
+
+    _write(new, file, check)
+    return file
+
+
+def write_clean_split(audit: Audit, *, seed: int = 0) -> Path:
+    """Deal the sources (and patients, where known) anew to train, val and test, 70 : 15 : 15; returns the list's path.
+
+    `read_catalog` then takes the split from `<root>/clean_split.csv`; without that file, from the folders again.
+
+    Raises:
+        CatalogError: files without a class, too few sources of a class, or the folder cannot be written to.
+    """
+    table = audit.table
+    if (table["label"] == UNKNOWN).any():
+        raise CatalogError(
+            "a clean split needs the class of every file",
+            file=audit.root,
+            cause=f"{int((table['label'] == UNKNOWN).sum())} files lie in no class folder",
+            cure="sort the files into folders 'fractured' and 'not fractured'",
+        )
+    by = "patient_id" if "patient_id" in table else "source_id"
+    clean = resplit(table, by=by, seed=seed)
+    file = Path(audit.root) / SPLIT_LIST
+    listed = clean[["path", "split", "label", "source_id"]].rename(columns={"path": "file"})
+    _write(listed, file, lambda _: None)
+    return file
+
+
+def _read(file: Path) -> pd.DataFrame | None:
+    """Every cell as the text it is; None where there is no file."""
+    if not file.is_file():
+        return None
+    try:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"metadata.csv cannot be read ({error})",
+            file=file,
+            cause="not a comma-separated table in UTF-8",
+            cure="save it again as CSV (UTF-8); nothing was written",
+        ) from error
+    if "file" not in rows:
+        raise CatalogError(
+            "metadata.csv has no column 'file'", file=file, cure="add it, with paths such as 'train/fractured/1.jpg'"
+        )
+    return rows
+
+
+def _with_sources(old: pd.DataFrame | None, sources: pd.Series) -> pd.DataFrame:
+    """The old rows with the new source_id, then rows for files that had none."""
+    if old is None:
+        return sources.rename_axis("file").reset_index()
+    path = old["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")
+    found = path.map(sources)
+    new = old.copy()
+    if "source_id" in old:
+        changed = found.notna() & (old["source_id"] != "") & (found != old["source_id"])
+        if changed.any() and BEFORE not in old:
+            new[BEFORE] = old["source_id"].where(changed, "")
+        elif changed.any():
+            new[BEFORE] = old[BEFORE].where((old[BEFORE] != "") | ~changed, old["source_id"])
+        found = found.fillna(old["source_id"])
+    new["source_id"] = found.fillna("")
+    rest = sources[~sources.index.isin(set(path))].rename_axis("file").reset_index()
+    return pd.concat([new, rest], ignore_index=True).fillna("")
+
+
+def _kept_columns(old: pd.DataFrame) -> list[str]:
+    return [column for column in old if column not in ("source_id", BEFORE)]
+
+
+def _write(table: pd.DataFrame, file: Path, check: Callable[[Path], None]) -> None:
+    """Write beside the final name, check, rename."""
+    partial = file.with_name(f".{file.name}.part")
+    try:
+        table.to_csv(partial, index=False, lineterminator="\n")
+        check(partial)
+        partial.replace(file)
+    except OSError as error:
+        raise CatalogError(
+            f"{file.name} cannot be written: {error.strerror or error}",
+            file=file.parent,
+            cause="the data folder is read-only, or the disk is full",
+            cure="copy the folder to where you may write; the report has the same sources in sources.csv",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True) if os.access(file.parent, os.W_OK) else None

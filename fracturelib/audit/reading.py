@@ -1,0 +1,99 @@
+"""Each file read once: what the search for copies and the search for shortcuts need of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
+from fracturelib.errors import ImageError
+from fracturelib.images import read_radiograph
+
+LEVELS = 16  # bins of the histogram
+RING_SIDE, BLUR_SIDE = 10, 8  # cells along a side, for the border and for the blurred thumbnail
+NEARLY_SQUARE = 1.05  # aspect ratio
+PLACES = ("top", "bottom", "left", "right")
+
+
+class Read(NamedTuple):
+    """What was kept of one file; `picture` is None and `problem` a sentence where it cannot be read.
+
+    `square` is the picture squeezed into a square, as many training sets are, where it is not square itself.
+    """
+
+    picture: Picture | None
+    square: Picture | None
+    appearance: dict[str, float]
+    pixels_sha256: str
+    problem: str | None = None
+
+
+def read_all(root: Path, paths: Sequence[str], *, progress: bool = True) -> list[Read]:
+    """`read_one` of every file, in order."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # OpenCV and Pillow free the GIL
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        found = pool.map(read_one, [root / path for path in paths])
+        return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))
+
+
+def read_one(file: Path) -> Read:
+    """Keypoints, appearance and a hash of the pixels of one file."""
+    try:
+        pixels = read_radiograph(file, target_side=SIDE)
+    except ImageError as error:
+        return Read(None, None, {}, "", error.what)
+    digest = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    square = (
+        describe_picture(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)) if _oblong(pixels) else None
+    )
+    return Read(describe_picture(pixels), square, measure_appearance(pixels), digest)
+
+
+def _oblong(pixels: np.ndarray) -> bool:
+    return max(pixels.shape) > NEARLY_SQUARE * min(pixels.shape)
+
+
+def measure_appearance(pixels: np.ndarray) -> dict[str, float]:
+    """How a picture looks without its bones: grey values, border and a thumbnail too blurred for any fracture.
+
+    Names begin with the kind: "brightness: …", "border: …" (outer tenth of the picture), "blurred: …" (8 × 8 cells).
+    """
+    small = shrink(pixels, 128).astype(np.float32) / 255
+    found = {"brightness: mean grey value": float(small.mean()), "brightness: contrast": float(small.std())}
+    for share in (1, 10, 50, 90, 99):
+        found[f"brightness: percentile {share}"] = float(np.percentile(small, share))
+    histogram = np.histogram(small, LEVELS, (0, 1))[0] / small.size
+    for level, part in enumerate(histogram):
+        found[f"brightness: share of grey values {level / LEVELS:.2f} to {(level + 1) / LEVELS:.2f}"] = float(part)
+    for name, cell in _ring(small).items():
+        found[f"border: {name}"] = cell
+    blurred = cv2.resize(small, (BLUR_SIDE, BLUR_SIDE), interpolation=cv2.INTER_AREA)
+    for (row, column), cell in np.ndenumerate(blurred):
+        found[f"blurred: cell {row + 1} from the top, {column + 1} from the left"] = float(cell)
+    return found
+
+
+def appearance_table(reads: Sequence[Read]) -> pd.DataFrame:
+    """One row per file that could be read, in order, with the columns of `measure_appearance`."""
+    return pd.DataFrame([read.appearance for read in reads if read.picture is not None])
+
+
+def _ring(small: np.ndarray) -> dict[str, float]:
+    """Mean grey values of the cells along the border, and the spread of grey values in the corners."""
+    cells = cv2.resize(small, (RING_SIDE, RING_SIDE), interpolation=cv2.INTER_AREA)
+    sides = dict(zip(PLACES, (cells[0], cells[-1], cells[1:-1, 0], cells[1:-1, -1]), strict=True))
+    found = {f"{place}, cell {n + 1}": float(cell) for place, side in sides.items() for n, cell in enumerate(side)}
+    height, width = (max(1, length // RING_SIDE) for length in small.shape)
+    corners = (small[:height, :width], small[:height, -width:], small[-height:, :width], small[-height:, -width:])
+    names = ("top left", "top right", "bottom left", "bottom right")
+    return found | {f"spread in the {name} corner": float(c.std()) for name, c in zip(names, corners, strict=True)}

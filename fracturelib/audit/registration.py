@@ -1,0 +1,211 @@
+"""Do two files show the same radiograph? One picture is laid on the other, and their fine structure is compared.
+
+Two wrists in the same pose look alike, and both may carry the same letter "R"; but no turning and stretching brings the
+trabeculae and edges of one onto those of the other. The map comes from keypoints by RANSAC (Fischler and Bolles,
+Communications of the ACM 24 (1981), 381–395), the verdict from the correlation over the common anatomy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+from fracturelib.audit.pictures import MIRRORED, NOTHING, SIDE, Picture, describe_picture, shrink, unit_descriptors
+
+# Least correlation of two copies, as it is and with many keypoints that agree; chosen on half of the real sources
+# (see benchmarks/audit.py), where different radiographs reached 0.83 and 0.72.
+SAME, SAME_WITH_POINTS, MANY_POINTS = 0.9, 0.8, 20
+FEWEST_POINTS = 6  # keypoints that must agree on one map
+UNCLEAR = (0.45, 0.92)  # correlations between which the map is refined before the verdict
+LEAST_OVERLAP = 0.5  # of the smaller anatomy
+MATCH = 0.75  # least similarity of two keypoints that are taken for the same place
+TOLERANCE = 3.0  # pixels at which a keypoint still agrees with the map
+LEAST_AREA = 1200  # pixels of common anatomy
+SCALES = (0.4, 2.5)  # a copy is not made more than so much smaller or larger, after the long sides were made equal
+STRETCH = 1.4  # and not stretched by more than this; pictures are compared squeezed into a square as well
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How one picture was laid on another, and how well it fits.
+
+    Attributes:
+        correlation: of the fine structure over the common anatomy, -1…1.
+        overlap: common anatomy as a share of the smaller one.
+        points: keypoints that agree.
+        degrees: rotation, counter-clockwise, -180…180.
+        scale: enlargement, as the geometric mean over both axes, after both long sides were made equal.
+        mirrored: the picture had to be mirrored first.
+    """
+
+    correlation: float
+    overlap: float
+    points: int
+    degrees: float
+    scale: float
+    mirrored: bool
+
+    def to_dict(self) -> dict[str, float | int | bool]:
+        """The evidence as plain values."""
+        return asdict(self)
+
+
+def compare(one: Picture, other: Picture, *, mirrored: bool = False) -> Evidence | None:
+    """Lay `one` (or its mirror image) on `other`; None unless they show the same radiograph."""
+    fit = best_fit(one, other, mirrored=mirrored)
+    return None if fit is None else fit[0]
+
+
+def best_fit(one: Picture, other: Picture, *, mirrored: bool = False) -> tuple[Evidence, np.ndarray] | None:
+    """As `compare`, with the map (2, 3) from the pixels of `one` to those of `other`, both of `SIDE`."""
+    tried = [(*correlate(one, other, mapping), mapping) for mapping in candidate_maps(one, other, mirrored=mirrored)]
+    if not tried:
+        return None
+    correlation, overlap, mapping = max(tried, key=lambda attempt: attempt[0])
+    if UNCLEAR[0] < correlation < UNCLEAR[1]:
+        mapping = _refine(one, other, mapping)
+        correlation, overlap = correlate(one, other, mapping)
+    if correlation < SAME_WITH_POINTS or overlap < LEAST_OVERLAP or not _plausible(mapping, mirrored):
+        return None
+    points = _agreeing(one, other, mapping, *_matches(one, other, mirrored))
+    if correlation < SAME and points < MANY_POINTS:
+        return None
+    evidence = Evidence(correlation, float(overlap), points, *_turn_and_scale(mapping, mirrored), mirrored)
+    return evidence, mapping
+
+
+def lay_on(one: np.ndarray, other: np.ndarray, *, cells: int = 6) -> np.ndarray | None:
+    """A chessboard of two radiographs, uint8 (H, W) each, `one` laid on `other`: edges run on across its fields.
+
+    Returns:
+        uint8 picture with a long side of `SIDE` pixels, or None where they do not show the same radiograph.
+    """
+    small = [shrink(pixels, SIDE) for pixels in (one, other)]
+    pictures = [describe_picture(pixels) for pixels in small]
+    fits = [best_fit(*pictures, mirrored=mirrored) for mirrored in (False, True)]
+    best = max((fit for fit in fits if fit), key=lambda fit: fit[0].correlation, default=None)
+    if best is None:
+        return None
+    height, width = small[1].shape
+    moved = cv2.warpAffine(small[0], best[1], (width, height))
+    field = max(height, width) / cells
+    rows, columns = np.indices((height, width)) // field
+    return np.where((rows + columns) % 2 == 0, moved, small[1]).astype(np.uint8)
+
+
+def candidate_maps(one: Picture, other: Picture, *, mirrored: bool = False) -> list[np.ndarray]:
+    """Maps (2, 3) from the pixels of `one` to those of `other` that their keypoints suggest, none where too few match.
+
+    The first is the similarity that most matches agree on. On a long bone's shaft keypoints look alike, and they tell
+    the direction better than the place; so the commonest turns about the middle are tried too, the way most copies are
+    made.
+    """
+    if min(len(one.points), len(other.points)) < FEWEST_POINTS:
+        return []
+    here, there = _matches(one, other, mirrored)
+    if len(here) < FEWEST_POINTS:
+        return []
+    flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
+    # A similarity needs two keypoints, an affine map three: with few true matches it is found far more often.
+    mapping, agree = cv2.estimateAffinePartial2D(
+        one.points[here] @ flip, other.points[there], method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE
+    )
+    maps = []
+    if mapping is not None and int(agree.sum()) >= FEWEST_POINTS:
+        maps.append(np.hstack([mapping[:, :2] @ flip, mapping[:, 2:]]))
+    angles = 180 - one.angles if mirrored else one.angles
+    for degrees in _commonest_turns(other.angles[there] - angles[here]):
+        maps.append(_about_the_middle(one, other, degrees, flip))
+    return [mapping for mapping in maps if _plausible(mapping, mirrored)]
+
+
+def _matches(one: Picture, other: Picture, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of keypoints in `one` and in `other` that are most similar to each other, both (m,)."""
+    here = unit_descriptors(one)
+    similar = (here[:, MIRRORED] if mirrored else here) @ unit_descriptors(other).T  # (k, l)
+    best, back = similar.argmax(axis=1), similar.argmax(axis=0)
+    rows = np.flatnonzero((back[best] == np.arange(len(best))) & (similar.max(axis=1) > MATCH))
+    return rows, best[rows]
+
+
+def _agreeing(one: Picture, other: Picture, mapping: np.ndarray, here: np.ndarray, there: np.ndarray) -> int:
+    """How many matches the map brings together."""
+    moved = one.points[here] @ mapping[:, :2].T + mapping[:, 2]
+    return int((np.linalg.norm(moved - other.points[there], axis=1) < TOLERANCE).sum())
+
+
+def _commonest_turns(differences: np.ndarray) -> list[float]:
+    """The two commonest of some angles, in degrees, each the mean of a peak of their histogram."""
+    turns, found = differences % 360, []
+    for _ in range(2):
+        counts = np.histogram(turns, 36, (0, 360))[0]
+        wide = counts + np.roll(counts, 1) + np.roll(counts, -1)
+        if wide.max() < FEWEST_POINTS:
+            break
+        from_peak = (turns - (wide.argmax() * 10 + 5) + 180) % 360 - 180
+        near = np.abs(from_peak) <= 15
+        found.append(float(wide.argmax() * 10 + 5 + np.median(from_peak[near])))
+        turns = turns[~near]
+    return found
+
+
+def _about_the_middle(one: Picture, other: Picture, degrees: float, flip: np.ndarray) -> np.ndarray:
+    """The map (2, 3) that turns `one`, or its mirror image, about its middle and puts this on the middle of `other`."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    linear = np.array([[cos, -sin], [sin, cos]]) @ flip
+    middles = [(np.array(picture.structure.shape[::-1]) - 1) / 2 for picture in (one, other)]
+    return np.column_stack([linear, middles[1] - linear @ middles[0]])
+
+
+def correlate(one: Picture, other: Picture, mapping: np.ndarray) -> tuple[float, float]:
+    """Correlation of the fine structure over the common anatomy, and that anatomy's share of the smaller one."""
+    height, width = other.structure.shape
+    moved = cv2.warpAffine(_values(one), mapping, (width, height), flags=cv2.INTER_LINEAR)
+    anatomy = cv2.warpAffine(_anatomy(one), mapping, (width, height), flags=cv2.INTER_NEAREST)
+    common = (anatomy & _anatomy(other)).astype(np.float32)
+    whole = np.count_nonzero(_anatomy(one)) * abs(np.linalg.det(mapping[:, :2]))
+    area, smaller = float(common.sum()), max(1.0, min(whole, np.count_nonzero(_anatomy(other))))
+    if area < LEAST_AREA:
+        return 0.0, area / smaller
+    a, b = moved * common, _values(other) * common  # 0 outside, and nearly 0 in the mean
+    a, b = a - common * (a.sum() / area), b - common * (b.sum() / area)
+    power = np.vdot(a, a) * np.vdot(b, b)
+    return float(np.vdot(a, b) / np.sqrt(max(power, 1e-9))), min(1.0, area / smaller)
+
+
+def _refine(one: Picture, other: Picture, mapping: np.ndarray) -> np.ndarray:
+    """The map near `mapping` with the largest correlation (ECC: Evangelidis and Psarakis, IEEE PAMI 30 (2008))."""
+    start = cv2.invertAffineTransform(mapping).astype(np.float32)  # OpenCV asks for the way back
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+    try:
+        _, found = cv2.findTransformECC(_values(other), _values(one), start, cv2.MOTION_AFFINE, stop, _anatomy(one), 3)
+    except cv2.error:  # does not converge: there is nothing to refine
+        return mapping
+    return cv2.invertAffineTransform(found.astype(np.float64))
+
+
+def _values(picture: Picture) -> np.ndarray:
+    """The structure as float32 with 0, the mean, where there is no anatomy."""
+    return np.where(picture.structure == NOTHING, 0, picture.structure).astype(np.float32)
+
+
+def _anatomy(picture: Picture) -> np.ndarray:
+    """1 where there is anatomy, else 0, uint8."""
+    return (picture.structure != NOTHING).view(np.uint8)
+
+
+def _plausible(mapping: np.ndarray, mirrored: bool) -> bool:
+    large, small = np.linalg.svd(mapping[:, :2], compute_uv=False)
+    flips = np.linalg.det(mapping[:, :2]) < 0
+    return bool(flips == mirrored and small > SCALES[0] and large < SCALES[1] and large < STRETCH * small)
+
+
+def _turn_and_scale(mapping: np.ndarray, mirrored: bool) -> tuple[float, float]:
+    """Rotation in degrees, counter-clockwise as one sees it, and mean enlargement of an affine map."""
+    linear = mapping[:, :2] @ (np.diag([-1.0, 1.0]) if mirrored else np.eye(2))
+    left, _, right = np.linalg.svd(linear)
+    rotation = left @ right  # the nearest pure rotation; y runs downwards in pictures
+    degrees = float(np.degrees(np.arctan2(-rotation[1, 0], rotation[0, 0])))
+    return degrees, float(np.sqrt(abs(np.linalg.det(linear))))

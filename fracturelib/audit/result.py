@@ -1,0 +1,169 @@
+"""`audit`: a table of files → what is in them, which are copies, what leaks, and what gives the label away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fracturelib.audit import findings
+from fracturelib.audit.inventory import inventory_counts, inventory_facts, problem_table
+from fracturelib.audit.shortcuts import find_shortcuts
+from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
+from fracturelib.catalog import NO_SPLIT, UNKNOWN
+from fracturelib.errors import CatalogError
+
+FINDINGS = "findings.npz"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit of one set; every attribute but `root` and `notes` is a table.
+
+    Attributes:
+        root: the folder of the images.
+        table: the audited files, with the `source_id` that the audit found and `source_by`, how it is known.
+        counts: split, class, files, sources.
+        facts: fact, value: sizes, modes, bit depths, class balance.
+        problems: path, problem of unusable and truncated files.
+        links: path_one, path_other, how, and the evidence of the pairs that were found to show the same radiograph.
+        leaks: sources across splits or labels (see `find_leaks`).
+        sample_size: files beside sources and the interval of an accuracy (see `sample_size`).
+        shortcuts: signs that tell the label without the bone (see `find_shortcuts`).
+        notes: sentences on what could not be done, and on what the reader must know.
+    """
+
+    root: str
+    table: pd.DataFrame
+    counts: pd.DataFrame
+    facts: pd.DataFrame
+    problems: pd.DataFrame
+    links: pd.DataFrame
+    leaks: pd.DataFrame
+    sample_size: pd.DataFrame
+    shortcuts: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def n_files(self) -> int:
+        """How many usable files there are."""
+        return len(self.table)
+
+    @property
+    def n_sources(self) -> int:
+        """How many different radiographs they show."""
+        return int(self.table["source_id"].nunique())
+
+    @property
+    def copies(self) -> pd.DataFrame:
+        """The files of every source that has more than one, with columns source_id, files, path, split, label."""
+        sizes = self.table.groupby("source_id")["path"].transform("size")
+        kept = self.table.assign(files=sizes)[sizes > 1]
+        order = kept.sort_values(["files", "source_id", "path"], ascending=[False, True, True])
+        return order[["source_id", "files", "source_by", "path", "split", "label"]].reset_index(drop=True)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table by the name of its file, without ending."""
+        sources = self.table[["path", "split", "label", "source_id", "source_by"]].rename(columns={"path": "file"})
+        return {
+            "counts": self.counts,
+            "facts": self.facts,
+            "problems": self.problems,
+            "sources": sources,
+            "links": self.links,
+            "leaks": self.leaks,
+            "sample_size": self.sample_size,
+            "shortcuts": self.shortcuts,
+        }
+
+
+def audit(
+    table: pd.DataFrame,
+    *,
+    root: str | Path | None = None,
+    names: bool = True,
+    memory: str | Path | None = None,
+    progress: bool = True,
+) -> Audit:
+    """Audit the files of a table, as `read_catalog` or `survey` returns it; no file is changed.
+
+    Args:
+        table: at least path, split, label, source_id, width, height, sha256.
+        root: the folder of the images; default `table.attrs["root"]`.
+        names: let the given source_id (from file names or metadata.csv) join files as well; without, pictures alone do.
+        memory: a folder where the findings about the pictures are kept, so that a second audit of the same files takes
+            seconds; None keeps nothing.
+        progress: show progress bars.
+
+    Raises:
+        CatalogError: the folder of the images is not known, or no file can be read.
+    """
+    root = Path(_root_of(table, root))
+    found = _findings(table, root, None if memory is None else Path(memory) / FINDINGS, progress=progress)
+    if not len(found.rows):
+        raise CatalogError("not one file of the table can be read", file=root, cure="check the path of the folder")
+    kept = table.iloc[found.rows].reset_index(drop=True)
+    kept = with_sources(kept, found.copies, names=names)
+    kept.attrs = {**table.attrs, "root": str(root)}
+    problems = problem_table(kept, [*table.attrs.get("skipped", []), *found.problems])
+    leaks = find_leaks(kept, found.copies.links, root)
+    shortcuts = find_shortcuts(kept, found.appearance)
+    return Audit(
+        root=str(root),
+        table=kept,
+        counts=inventory_counts(kept),
+        facts=inventory_facts(kept, problems),
+        problems=problems,
+        links=_with_paths(found.copies.links, kept["path"]),
+        leaks=leaks,
+        sample_size=sample_size(kept),
+        shortcuts=shortcuts,
+        notes=tuple(_notes(kept)),
+    )
+
+
+def _root_of(table: pd.DataFrame, root: str | Path | None) -> str | Path:
+    folder = root if root is not None else table.attrs.get("root")
+    if folder is None:
+        raise CatalogError("the folder of the images is not known", cure="pass root=…, the folder of the data set")
+    return folder
+
+
+def _findings(table: pd.DataFrame, root: Path, file: Path | None, *, progress: bool) -> findings.Findings:
+    """From the memory where it is about these files; else found, and kept there."""
+    paths, hashes = table["path"].tolist(), table["sha256"].tolist()
+    known = None if file is None else findings.load(file, hashes)
+    if known is not None:
+        return known
+    found = findings.find(root, paths, progress=progress)
+    if file is not None:
+        findings.save(found, file, hashes)
+    return found
+
+
+def _with_paths(links: pd.DataFrame, paths: pd.Series) -> pd.DataFrame:
+    """Links with the paths of their files in place of row numbers."""
+    ends = {name: paths.iloc[links[name].to_numpy(int)].to_numpy() for name in ("one", "other")}
+    return links.assign(**ends).rename(columns={"one": "path_one", "other": "path_other"})
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    """What this set cannot tell."""
+    notes = []
+    if (table["split"] == NO_SPLIT).all():
+        notes.append("No folder is named train, val or test: leaks between splits cannot be looked for.")
+    elif len(set(table["split"])) == 1:
+        notes.append(f"There is one split only ({table['split'].iloc[0]}): leaks between splits cannot be looked for.")
+    labels = set(table["label"]) - {UNKNOWN}
+    if not labels:
+        notes.append("No folder is named after a class: labels and shortcuts cannot be looked at.")
+    elif len(labels) == 1:
+        notes.append("There is one class only: shortcuts and contradicting labels cannot be looked for.")
+    unlabelled = int((table["label"] == UNKNOWN).sum())
+    if labels and unlabelled:
+        notes.append(f"{unlabelled} files lie in no class folder; they count among the copies, but not for shortcuts.")
+    patients = patients_in_several_splits(table)
+    if patients:
+        notes.append(f"{patients} patients have files in more than one split, by the column patient_id.")
+    return notes

@@ -1,0 +1,78 @@
+"""Every file below a folder → a table, whatever its layout and however bad the files: the audit's way in."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from fracturelib.catalog.layout import layout_error
+from fracturelib.catalog.metadata import join_metadata
+from fracturelib.catalog.naming import class_label, source_ids, split_name
+from fracturelib.catalog.split_list import apply_split_list
+from fracturelib.catalog.table import in_order, inspect_files
+from fracturelib.config import SPLITS
+from fracturelib.errors import DataWarning
+from fracturelib.images import IMAGE_SUFFIXES, visible_files
+
+UNKNOWN = -1  # label of a file that lies in no class folder
+NO_SPLIT = "all"  # split of a file that lies in no split folder
+COLUMNS = ("path", "split", "label", "source_id", "width", "height", "mode", "bit_depth", "truncated", "sha256")
+
+
+def survey(root: str | Path) -> pd.DataFrame:
+    """Read a folder of images in any layout, and complain about nothing but its absence.
+
+    Unlike `read_catalog`, a missing split or class, an unknown folder or a bad file is no error. The split is that of
+    the outermost split folder above a file, the class that of the innermost class folder.
+
+    Args:
+        root: any folder; its `metadata.csv` and its list of a clean split are read as by `read_catalog`.
+
+    Returns:
+        one row per usable image, sorted by split, class and path, with the columns path, split ("all" where no folder
+        says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth, truncated, sha256
+        and those of metadata.csv. `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path",
+        "problem"} of unusable files.
+
+    Raises:
+        CatalogError: no such folder, no image in it, or a broken metadata.csv.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise layout_error("the data folder is a file" if root.exists() else "the data folder does not exist", root)
+    files = [file.relative_to(root).as_posix() for file in visible_files(root) if _counts(file, root)]
+    if not files:
+        raise layout_error("the data folder holds no images", root)
+    table = pd.DataFrame({"path": files})
+    table["split"] = [_split(path) for path in files]
+    table["label"] = [_label(path) for path in files]
+    table = inspect_files(table, root)
+    skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
+    table = table[table["problem"].isna()].reset_index(drop=True)
+    if table.empty:
+        raise layout_error("not one file in the data folder is a usable image", root)
+    table["source_id"] = source_ids(table["path"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
+        table = apply_split_list(join_metadata(table[list(COLUMNS)], root / "metadata.csv"), root)
+    table = in_order(table, (*SPLITS, NO_SPLIT))
+    table.attrs = {"root": str(root), "skipped": skipped}
+    return table
+
+
+def _counts(file: Path, root: Path) -> bool:
+    """Named like an image, or inside a class folder, where any other file is a mistake worth telling."""
+    folders = file.relative_to(root).parts[:-1]
+    return file.suffix.lower() in IMAGE_SUFFIXES or any(class_label(name) is not None for name in folders)
+
+
+def _split(path: str) -> str:
+    named = (split_name(folder) for folder in path.split("/")[:-1])
+    return next((split for split in named if split), NO_SPLIT)
+
+
+def _label(path: str) -> int:
+    named = (class_label(folder) for folder in reversed(path.split("/")[:-1]))
+    return next((label for label in named if label is not None), UNKNOWN)

@@ -1,0 +1,56 @@
+"""`fracturelib audit`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fracturelib.cli.shared import NOTICE, add_command
+
+
+def add_audit(commands: argparse._SubParsersAction) -> None:
+    """The parser of `audit`."""
+    parser = add_command(commands, "audit", _audit, "find copies, leaks and shortcuts in a folder of X-rays")
+    parser.add_argument("folder", metavar="DIR", help="folder of images, best with train, val and test inside")
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="where audit.html, its tables and the findings go (default: audit/NAME OF DIR in the working folder)",
+    )
+    parser.add_argument("--no-names", action="store_true", help="let pictures alone say what is a copy, not file names")
+    parser.add_argument(
+        "--write-metadata",
+        action="store_true",
+        help="write source_id into DIR/metadata.csv (all else there stays)",
+    )
+    parser.add_argument(
+        "--clean-split",
+        action="store_true",
+        help="write a new split by source as DIR/clean_split.csv; no image is moved, later commands use it",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of --clean-split (default: %(default)s)")
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from fracturelib.audit import audit, write_clean_split, write_metadata, write_page
+    from fracturelib.audit.words import summary
+    from fracturelib.catalog import survey
+    from fracturelib.errors import CatalogError
+
+    table = survey(options.folder)
+    folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogError(
+            f"the report folder cannot be made: {error.strerror}", file=folder, cure="name another: --report FOLDER"
+        ) from error
+    result = audit(table, names=not options.no_names, memory=folder)
+    print("\n".join(summary(result)))
+    print(f"\nReport:   {write_page(result, folder)}")
+    if options.write_metadata:
+        print(f"Sources:  {write_metadata(result)}")
+    if options.clean_split:
+        print(f"Split:    {write_clean_split(result, seed=options.seed)}")
+    print(NOTICE)
+    return 0
