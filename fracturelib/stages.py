@@ -52,6 +52,9 @@ def frozen_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     copied = copy.deepcopy(network).eval()
     if isinstance(copied, fx.GraphModule):
         _fold_batch_norm(copied)
+        _pool_before_relu(copied)
+        copied.recompile()
+        copied.delete_all_unused_submodules()
     return copied.requires_grad_(False).to(dtype=dtype, memory_format=torch.channels_last)
 
 
@@ -72,5 +75,14 @@ def _fold_batch_norm(network: fx.GraphModule) -> None:
             network.set_submodule(source.target, fuse_conv_bn_eval(convolution, modules[node.target]))
             node.replace_all_uses_with(source)
             network.graph.erase_node(node)
-    network.recompile()
-    network.delete_all_unused_submodules()
+
+
+def _pool_before_relu(network: fx.GraphModule) -> None:
+    """In place: the largest of some values, cut off at zero, is the largest of the cut-off values, for less work."""
+    modules = dict(network.named_modules())
+    for node in network.graph.nodes:
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node) or {node.op, source.op} != {"call_module"} or len(source.users) > 1:
+            continue
+        if isinstance(modules[node.target], nn.MaxPool2d) and isinstance(modules[source.target], nn.ReLU):
+            node.target, source.target = source.target, node.target

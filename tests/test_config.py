@@ -33,6 +33,7 @@ def test_it_is_frozen():
         {"learning_rate": -1.0},
         {"learning_rate": math.inf},
         {"device": "gpu"},
+        {"precision": "float16"},
         {"threshold": "best"},
         {"threshold": "1.0"},
         {"threshold": "nan"},

@@ -8,7 +8,7 @@ from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import CatalogError, SplitLeakWarning
 from fracturelib.loaders import RadiographDataset, make_loaders, set_epoch
-from fracturelib.transforms import eval_transform, train_transform
+from fracturelib.transforms import eval_transform, split_transform, train_transform
 
 CONFIG = TrainConfig(image_size=32, batch_size=5, weights="none")
 
@@ -51,6 +51,23 @@ def test_views_are_a_function_of_seed_view_and_row(table):
     second.set_view(0)
     assert not torch.equal(first[5][0], second[5][0])
     assert not torch.equal(dataset(1)[5][0], second[5][0])
+
+
+def test_grey_images_and_the_batch_part_are_the_whole_transform(table):
+    """The fast path of features: random numbers are drawn in the same order, and no bit differs."""
+    for transform in (train_transform(CONFIG), eval_transform(CONFIG)):
+        dataset = RadiographDataset(table, transform, seed=3)
+        _, finish = split_transform(transform)
+        for view in range(4):
+            grey = torch.stack([dataset.grey_image(row, view) for row in range(6)])
+            assert grey.dtype == torch.uint8 and grey.shape == (6, 1, 32, 32)
+            assert torch.equal(finish(grey), torch.stack([dataset.image(row, view) for row in range(6)]))
+
+
+def test_a_view_of_a_file_does_not_depend_on_the_other_files(table):
+    few = table.iloc[4:9]
+    whole, part = (RadiographDataset(rows, train_transform(CONFIG), root=table.attrs["root"]) for rows in (table, few))
+    assert torch.equal(whole.image(6, 1), part.image(2, 1))
 
 
 def test_loaders_follow_the_splits_and_only_training_is_shuffled(table):

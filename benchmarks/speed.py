@@ -1,0 +1,304 @@
+"""How fast are training and predicting? `python -m benchmarks.speed [--quick] [--json FILE]`.
+
+The opponent is the loop of the tutorials: the same network and pictures, float32, colour channels first, a `DataLoader`
+with default settings, and training and validation images through the trunk in every epoch. Both are timed in turns, so
+that a busy moment of the machine meets both; a row is the median over the pairs, with its smallest and largest value.
+
+What is smaller than life, so that the run takes minutes: training is timed on few images (the first row says how many);
+a re-training is timed on 1,200 rows of features, repeated from those, against the opponent's measured seconds per
+image times 1,200 training and 240 validation images; memory is measured with small pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.utils.data import DataLoader
+
+from benchmarks.outcome import finish
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
+from fracturelib.images import read_radiograph
+from fracturelib.loaders import EpochSampler, Loaders, RadiographDataset, make_loader, make_loaders, set_epoch
+from fracturelib.model import FractureClassifier, build_model
+from fracturelib.prediction import predict_files
+from fracturelib.runs import Run
+from fracturelib.runtime import available_cores, choose_device, choose_precision, seeded
+from fracturelib.simulation import ensure_simulated
+from fracturelib.training import fit, validate
+from fracturelib.transforms import eval_transform
+
+CONFIG = TrainConfig(weights="distilled", epochs=10, patience=10, device="cpu")
+RETRAINED, VALIDATED = 1200, 240  # images of the re-training row
+MEMORY_SIDE = 32  # pixels; what is kept per image does not depend on it
+
+
+def timed(work: Callable, *arguments: Any, **named: Any) -> tuple[float, Any]:
+    """Seconds that a call took, and what it gave."""
+    started = time.perf_counter()
+    result = work(*arguments, **named)
+    return time.perf_counter() - started, result
+
+
+def ratios(name: str, values: list[float], bar: float, *, at_most: bool = False) -> dict:
+    """A row: median of the pairs, smallest and largest."""
+    middle = statistics.median(values)
+    holds = middle <= bar if at_most else middle >= bar
+    sign = "≤" if at_most else "≥"
+    return {
+        "check": name,
+        "value": middle,
+        "low": min(values),
+        "high": max(values),
+        "bar": f"{sign} {bar:g}",
+        "holds": bool(holds),
+    }
+
+
+# --- the opponent -----------------------------------------------------------------------------------------------------
+
+
+def plain_model() -> FractureClassifier:
+    """The same network as the tutorials run it: batch norm by itself, colour channels first."""
+    model = build_model(CONFIG)
+    model.trunk.to(memory_format=torch.contiguous_format)
+    model.frozen_features = model.trunk  # without the fast copy
+    return model
+
+
+def plain_training(loaders: Loaders) -> float:
+    """Ten epochs with the trunk in every one; the last validation AUC."""
+    model = plain_model()
+    optimizer = torch.optim.Adam(model.head.parameters(), lr=CONFIG.learning_rate)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, CONFIG.step_size, CONFIG.gamma)
+    loss_function = torch.nn.BCELoss()
+    # the order and the dropout of `fit`, so that the two can be compared image by image
+    order = EpochSampler(len(loaders.train.dataset), seed=CONFIG.seed)
+    train = DataLoader(loaders.train.dataset, batch_size=CONFIG.batch_size, sampler=order)
+    val = DataLoader(loaders.val.dataset, batch_size=CONFIG.batch_size)
+    for epoch in range(CONFIG.epochs):
+        set_epoch(train, epoch)
+        model.train()
+        with seeded(CONFIG.seed, "epoch", epoch + 1):
+            for images, labels, _ in train:
+                optimizer.zero_grad()
+                loss_function(model(images), labels).backward()
+                optimizer.step()
+        schedule.step()
+        found = validate(model, val, torch.device("cpu"))
+    return found["val_auc"]
+
+
+@torch.no_grad()
+def plain_prediction(model: FractureClassifier, files: list[Path]) -> list[float]:
+    """Whole files through the transform, in a DataLoader, through the trunk."""
+    transform, found = eval_transform(CONFIG), []
+    loader = DataLoader(
+        [str(file) for file in files],
+        CONFIG.batch_size,
+        collate_fn=lambda names: torch.stack([transform(read_radiograph(name)) for name in names]),
+    )
+    for batch in loader:
+        found += model(batch).tolist()
+    return found
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def training_rows(loaders: Loaders, pairs: int, place: Path) -> list[dict]:
+    """First trainings and re-trainings against the plain loop."""
+    images = len(loaders.train.dataset), len(loaders.val.dataset)
+    all_views, default, again, re_seconds, gaps = [], [], [], [], []
+    for pair in range(pairs):
+        banks = [FeatureBank(place / f"bank-{pair}-{views}") for views in (CONFIG.epochs, CONFIG.views)]
+        opponent, plain_auc = timed(plain_training, loaders)
+        took, history = timed(first_training, loaders, replace(CONFIG, views=CONFIG.epochs), banks[0])
+        all_views.append(opponent / took)
+        gaps.append(abs(history["val_auc"].iloc[-1] - plain_auc))
+        took, _ = timed(first_training, loaders, CONFIG, banks[1])
+        default.append(opponent / took)
+        large = repeated_features(loaders, banks[1])
+        re_seconds.append(timed(fit, build_model(CONFIG), large.train, large.val, CONFIG)[0])
+        per_image = opponent / CONFIG.epochs / sum(images)
+        again.append(per_image * CONFIG.epochs * (RETRAINED + VALIDATED) / re_seconds[-1])
+        print(f"pair {pair + 1}: plain loop {opponent:.1f} s", flush=True)
+    what = f"{images[0]}+{images[1]} images, 10 epochs"
+    return [
+        ratios(f"first training, views = epochs, {what}: × faster", all_views, 2.2),
+        ratios("  its validation AUC beside the plain loop's: difference", gaps, 0.01, at_most=True),
+        ratios(f"first training, {CONFIG.views} views, {what}: × faster", default, 5),
+        ratios("re-training a head: × faster", again, 100),
+        ratios(f"re-training a head, {RETRAINED} images × 10 epochs: seconds", re_seconds, 1, at_most=True),
+    ]
+
+
+def first_training(loaders: Loaders, config: TrainConfig, bank: FeatureBank) -> pd.DataFrame:
+    """Model, features and head from nothing; test images are left alone, as in the plain loop."""
+    model = build_model(config)
+    pair = feature_loaders(model, Loaders(loaders.train, loaders.val, loaders.val), config, bank=bank)
+    return fit(model, pair.train, pair.val, config)
+
+
+def precision_rows(loaders: Loaders) -> list[dict]:
+    """The same head on features of both precisions; bfloat16 is emulated where the processor has none."""
+    model = build_model(CONFIG)
+    first = feature_loaders(model, loaders, CONFIG)
+    fit(model, first.train, first.val, CONFIG)
+    labels, aucs = loaders.test.dataset.table["label"], []
+    for precision in ("float32", "bfloat16"):
+        model.precision = precision
+        features = compute_features(model, loaders.test.dataset, CONFIG)[0]
+        aucs.append(roc_auc_score(labels, model.predict_proba(features).numpy()))
+    name = f"bfloat16 instead of float32, {len(labels)} test images: AUC difference"
+    return [ratios(name, [abs(aucs[0] - aucs[1])], 0.005, at_most=True)]
+
+
+def repeated_features(loaders: Loaders, bank: FeatureBank) -> Loaders:
+    """Features of the size of the promise: those that are in the bank, over and over. Time does not depend on them."""
+    model, made = build_model(CONFIG), []
+    for loader, count, views in ((loaders.train, RETRAINED, CONFIG.views), (loaders.val, VALIDATED, 1)):
+        features = compute_features(model, loader.dataset, CONFIG, views=views, bank=bank)
+        rows = np.arange(count) % len(loader.dataset)
+        dataset = FeatureDataset(loader.dataset.table.iloc[rows].reset_index(drop=True), features[:, rows])
+        made.append(make_loader(dataset, CONFIG, shuffle=loader is loaders.train))
+    return Loaders(*made, made[-1])
+
+
+def prediction_rows(files: list[Path], pairs: int) -> list[dict]:
+    """`predict` against the bare trunk and against the plain loop."""
+    model, opponent = build_model(CONFIG), plain_model()
+    run = Run(Path(), CONFIG, {"threshold": 0.5}, model, pd.DataFrame(), {})
+    batch = torch.randn(32, 3, CONFIG.image_size, CONFIG.image_size).contiguous(memory_format=torch.channels_last)
+    model.predict_proba(batch)  # the first call makes the fast copy
+    share, faster, speed = [], [], []
+    batches = len(files) // len(batch)
+    for _ in range(pairs):
+        bare = timed(lambda: [model.predict_proba(batch) for _ in range(batches)])[0] / (batches * len(batch))
+        own = timed(predict_files, run, files)[0] / len(files)
+        plain = timed(plain_prediction, opponent, files)[0] / len(files)
+        share.append(bare / own)
+        faster.append(plain / own)
+        speed.append(1 / bare)
+    return [
+        {**ratios("bare trunk, batch in memory: images per second", speed, 0), "bar": ""},
+        ratios(f"predict on {len(files)} JPEGs: share of the bare trunk's speed", share, 0.85),
+        ratios("predict against the plain loop: × faster", faster, 2),
+    ]
+
+
+def memory_rows(source: Path, counts: tuple[int, int], place: Path) -> list[dict]:
+    """Peak memory and time of computing features into a bank, each in a process of its own."""
+    results = []
+    for count in counts:
+        asked = ("--worker", str(count), str(source), str(place / str(count)))
+        command = (sys.executable, "-m", "benchmarks.speed", *asked)
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    (small, large), times = [one["peak"] for one in results], [one["seconds"] for one in results]
+    exponent = math.log(times[1] / times[0]) / math.log(counts[1] / counts[0])
+    between = f"{counts[0]:,} → {counts[1]:,} images of {MEMORY_SIDE} px"
+    return [
+        ratios(f"peak memory of features, {between}: growth", [large / small - 1], 0.10, at_most=True),
+        ratios(f"time of features, {between}: exponent", [exponent], 1.05, at_most=True),
+    ]
+
+
+def worker(count: int, source: Path, place: Path) -> None:
+    """Features of `count` files, which are links to a few; prints peak memory (bytes) and seconds."""
+    import resource
+
+    originals = sorted(source.rglob("*.jpg"))[:200]
+    (place / "images").mkdir(parents=True)
+    paths = [f"images/{number:06d}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        os.link(originals[number % len(originals)], place / path)
+    table = pd.DataFrame({"path": paths, "label": np.arange(count) % 2, "source_id": paths})
+    config = replace(CONFIG, weights="none", image_size=MEMORY_SIDE)
+    model = build_model(config)
+    warm = RadiographDataset(table.head(64), eval_transform(config), root=place, side=MEMORY_SIDE)
+    compute_features(model, warm, config)
+    dataset = RadiographDataset(table, eval_transform(config), root=place, side=MEMORY_SIDE)
+    took, _ = timed(compute_features, model, dataset, config, bank=FeatureBank(place / "bank"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "seconds": took}))
+
+
+def start_rows(repeats: int) -> list[dict]:
+    """Importing the package, and the command line's help."""
+    code = "import time; t = time.perf_counter(); import fracturelib; print(time.perf_counter() - t)"
+    imports = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(repeats)
+    ]
+    command = [sys.executable, "-m", "fracturelib.cli", "--help"]
+    helps = [timed(subprocess.run, command, stdout=subprocess.DEVNULL, check=True)[0] for _ in range(repeats)]
+    return [
+        ratios("import fracturelib: seconds", imports, 0.1, at_most=True),
+        ratios("fracturelib --help: seconds", helps, 0.5, at_most=True),
+    ]
+
+
+def few(root: Path, counts: dict[str, int]) -> Loaders:
+    """Loaders over a balanced part of each split."""
+    table = read_catalog(root)
+    kept = [
+        table[(table["split"] == split) & (table["label"] == label)].head(count // 2)
+        for split, count in counts.items()
+        for label in (0, 1)
+    ]
+    part = pd.concat(kept).reset_index(drop=True)
+    part.attrs = table.attrs
+    return make_loaders(part, CONFIG)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer images, and one pair of each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    settings = parser.parse_args(arguments)
+    if settings.worker:
+        worker(int(settings.worker[0]), Path(settings.worker[1]), Path(settings.worker[2]))
+        return 0
+    quick = settings.quick
+    root = ensure_simulated("data/simulated")
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    known = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "neon", "bf16") if capabilities.get(name)]
+    print(f"processor: {capabilities.get('cpu_name', 'unknown')}, {available_cores()} cores, {' '.join(known)}")
+    print(f"precision: {choose_precision('auto', choose_device('cpu'))}; torch threads: {torch.get_num_threads()}")
+    print("fastai's vision_learner is not measured here: it is no dependency of the project")
+    with tempfile.TemporaryDirectory(dir="data") as folder:  # on the images' disk, so that links can be made
+        place = Path(folder)
+        counts = {"train": 16, "val": 8, "test": 8} if quick else {"train": 60, "val": 12, "test": 96}
+        loaders = few(root, counts)
+        rows = training_rows(loaders, 1 if quick else 5, place)
+        rows += precision_rows(loaders)
+        files = sorted((root / "test").rglob("*.jpg"))[: 32 if quick else 96]
+        rows += prediction_rows(files, 1 if quick else 7)
+        rows += memory_rows(root, (200, 1000) if quick else (1000, 100_000), place)
+    rows += start_rows(3 if quick else 7)
+    print("QUICK: few images, no result" if quick else "", flush=True)
+    return finish(rows, quick=quick, file=settings.json, form=".3f")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
