@@ -121,3 +121,4 @@ def _reopen_without_kernel(page, notebook, screenshot: Path) -> None:
         assert outputs.locator(f".{STILL}").last.is_visible()
         assert "model not found" not in outputs.inner_text()
     page.screenshot(path=screenshot)
+    notebook.shut_down()  # JupyterLab started a new kernel, which knows nothing of the panels

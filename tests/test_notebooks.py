@@ -14,9 +14,9 @@ claim about it still holds.
 
 import ast
 import hashlib
-import inspect
 import json
 import re
+import textwrap
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_library_code_that_is_shown_is_the_code_of_today(path):
     for output in outputs(path):
         shown = "".join(output.get("text", [])) + "".join(output.get("data", {}).get("text/markdown", []))
         for found in re.finditer(r"^(?:@.*\n)*(?:def|class) (\w+)[(:]", shown, re.M):
-            sources = [inspect.cleandoc(source) for source in library_functions().get(found[1], [])]
+            sources = [textwrap.dedent(source) for source in library_functions().get(found[1], [])]
             assert any(source in shown for source in sources), f"the printed source of {found[1]} is old"
 
 
