@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     options = parser.parse_args()
     rows = [speed(5), *agreement(5 if options.quick else 50)]
-    rows += coverage(experiments=100 if options.quick else 1000, resamples=400)
+    rows += coverage(experiments=100 if options.quick else 2000, resamples=400)
     return finish(rows, quick=options.quick, file=options.json)
 
 
