@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,21 @@ def test_prepare_makes_what_is_missing_and_the_check_then_finds_it(small_sets, c
     before = {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.jpg")}
     assert main(["prepare"]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.jpg")}, "what is there is kept"
+
+
+def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny_data, monkeypatch):
+    for name in ("notebooks", "data"):
+        (tmp_path / name).mkdir()
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    (tmp_path / "data/simulated").symlink_to(tiny_data)
+    config = TrainConfig(image_size=32, epochs=1, views=1, weights="none")
+    monkeypatch.setattr(readiness, "RUN_CONFIG", config)
+    readiness._shared_run(tmp_path)
+    (made,) = (tmp_path / "runs").glob("*/model.safetensors")
+    before = made.stat().st_mtime_ns
+    monkeypatch.chdir(tmp_path / "notebooks")
+    run = readiness.notebook_run(replace(config, data="../data/simulated"), f"../runs/{readiness.RUN}")
+    assert run.config.data == "../data/simulated" and made.stat().st_mtime_ns == before, "it is not trained again"
 
 
 def test_prepare_fetches_weights_only_if_asked_and_says_that_the_network_is_forbidden(
