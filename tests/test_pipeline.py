@@ -221,3 +221,27 @@ def test_predictions_come_before_the_last_file_is_read(run, tiny_data, monkeypat
     next(rows)
     assert len(read) <= 8
     assert len(list(rows)) == 31 and len(read) == 32
+
+
+def test_a_second_training_takes_its_features_from_the_bank(run, tiny_data, monkeypatch):
+    from fracturelib.model import FractureClassifier
+
+    passes = []
+    usual = FractureClassifier.frozen_features
+
+    def counting(model, images):
+        passes.extend(image for image in images if image.any())  # a black one asks for the shape
+        return usual(model, images)
+
+    monkeypatch.setattr(FractureClassifier, "frozen_features", counting)
+    monkeypatch.setattr("fracturelib.pipeline.run_checks", lambda *_, **__: None)
+    other = TrainConfig(data=str(tiny_data), **{**SETTINGS, "learning_rate": 0.01, "hidden_units": 8})
+    made = train_run(other, folder=run.folder.parent / "second")
+    assert not passes and made.record["precision"] in ("float32", "bfloat16")
+    assert sorted(path.name for path in run.folder.parent.iterdir()) == [".features", "first", "second"]
+
+
+def test_maps_that_are_too_large_to_keep_are_said_and_not_kept(tiny_data, tmp_path, capsys):
+    config = TrainConfig(data=str(tiny_data), unfreeze="layer4", **SETTINGS)
+    train_run(config, folder=tmp_path / "run", features_limit=1000)
+    assert "too much to keep" in capsys.readouterr().out and not (tmp_path / ".features").exists()
