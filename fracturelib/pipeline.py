@@ -14,9 +14,10 @@ import pandas as pd
 import torch
 
 from fracturelib.catalog import fingerprint, read_catalog
+from fracturelib.catalog.metadata import join_metadata
 from fracturelib.checks import run_checks
 from fracturelib.comparing import drop_from_run
-from fracturelib.config import TrainConfig
+from fracturelib.config import SPLITS, TrainConfig
 from fracturelib.distributed import is_first, shared_work
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
 from fracturelib.evaluation import (
@@ -140,6 +141,8 @@ def evaluate_run(
         keep_conflicts=own["keep_conflicts"],
         seed=run.config.seed,
     )
+    if external:
+        table = _with_metadata_above(table, Path(data))
     if not external and fingerprint(table) != own["fingerprint"]:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
     predictions = with_prediction(predict(run.model, _test_loader(table, run.config)), run.threshold)
@@ -166,6 +169,17 @@ def evaluate_run(
 def is_external(run: Run, data: str | Path | None) -> bool:
     """True when `data` names another folder than the one that the run was trained on."""
     return data is not None and Path(data).resolve() != Path(run.config.data).resolve()
+
+
+def _with_metadata_above(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """One split of a larger set (…/test) is described by the metadata.csv of that set: its patients count."""
+    file = folder.resolve().parent / "metadata.csv"
+    if folder.resolve().name not in SPLITS or (folder / "metadata.csv").is_file() or not file.is_file():
+        return table
+    described = join_metadata(table.assign(path=folder.resolve().name + "/" + table["path"]), file)
+    described = described.assign(path=table["path"])
+    described.attrs = dict(table.attrs)
+    return described
 
 
 def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] | None:

@@ -9,6 +9,7 @@ import pytest
 from fracturelib.cli import main
 from fracturelib.comparing import compare_runs, drop_from_run, saved_predictions
 from fracturelib.errors import EvaluationError, RunError
+from fracturelib.pipeline import evaluate_run
 from fracturelib.runs import load_run
 
 QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
@@ -113,3 +114,13 @@ def test_without_its_own_predictions_there_is_no_drop(other):
 def test_an_impossible_prevalence_is_refused_before_any_work(run_folder, capsys):
     assert main(["evaluate", str(run_folder), "--prevalence", "3"]) == 2
     assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_split_of_a_larger_set_keeps_its_patients(run_folder, make_tree):
+    root = make_tree({"test": 12}, seed=6)
+    files = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
+    rows = pd.DataFrame({"file": files, "patient_id": [f"p{number // 2}" for number in range(len(files))]})
+    rows.to_csv(root / "metadata.csv", index=False)
+    evaluation, predictions = evaluate_run(load_run(run_folder), data=root / "test")
+    assert (evaluation.unit, evaluation.n_units) == ("patients", 12)
+    assert not predictions["path"].str.startswith("test/").any()

@@ -15,9 +15,9 @@ from fracturelib.errors import ConfigError, EvaluationError
 from fracturelib.evaluation.metrics import check_predictions
 
 RULE_WORDS = {
-    "youden": "where sensitivity + specificity is highest on the validation images (Youden's index)",
+    "youden": "the point where sensitivity + specificity is highest on the validation images (Youden's index)",
     "sensitivity": "the highest threshold with a sensitivity of at least {0:g} on the validation images",
-    "costs": "where the errors on the validation images cost least, if a miss costs {0:g} and a false alarm {1:g}",
+    "costs": "the point where errors on the validation images cost least if a miss costs {0:g} and a false alarm {1:g}",
     "fixed": "a number fixed beforehand",
 }
 
