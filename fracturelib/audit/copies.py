@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fracturelib.audit.candidates import Signatures, neighbours, signatures
 from fracturelib.audit.pictures import Picture

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report
 from sklearn.metrics import confusion_matrix as count_confusions
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import EvaluationError
