@@ -27,8 +27,8 @@ import pandas as pd
 import torch
 
 from benchmarks.outcome import finish
-from benchmarks.trunks import WRIST_COPIES, auc_draws, by_head, by_regression, features
 from benchmarks.trunks import DataSet as TrunkData
+from benchmarks.trunks import auc_draws, by_head, by_regression, features
 from fracturelib.audit import Audit, audit
 from fracturelib.catalog import survey
 from fracturelib.config import TrainConfig
@@ -41,11 +41,16 @@ from fracturelib.weights import load_trunk
 
 REAL = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
 WRIST, FRACATLAS = REAL / "wrist_rotated", REAL / "fracatlas_slice"
+# Originals that stand in the wrist set twice. Each pair was looked at, laid on each other: 84 is a crop of 58, and
+# val 4 is train 4. (The set's description puts 29/46 and 30/47 into the other class; there they are different limbs.)
+WRIST_COPIES = {"val/not fractured/3": "train/not fractured/69", "val/not fractured/4": "train/not fractured/4"}
+WRIST_COPIES |= {f"train/fractured/{a}": f"train/fractured/{b}" for a, b in ((83, 57), (84, 58), (85, 59), (86, 60))}
+WRIST_COPIES |= {f"train/not fractured/{a}": f"train/not fractured/{b}" for a, b in ((46, 29), (47, 30))}
 LARGE, LARGE_SIDE, COPIED = 10_000, 224, 0.25  # files of the large set, their side in pixels, share of rotated copies
 CORES = 2
 # FracAtlas holds some radiographs twice. All pairs that the audit joins were looked at; those above this correlation
 # show the same radiograph, and one below it counts as a false alarm.
-LOOKED_ALIKE = 0.97
+LOOKED_ALIKE = 0.92
 
 
 def row(check: str, value: float, bar: str = "", *, holds: bool = True) -> dict:
@@ -54,11 +59,10 @@ def row(check: str, value: float, bar: str = "", *, holds: bool = True) -> dict:
 
 
 def wrist_truth(path: str) -> str:
-    """The original behind a wrist file, from its name and the copies that are known under two numbers."""
+    """The original behind a wrist file: its split, class and number, or the one that this is known to be a copy of."""
     split, label, name = path.split("/")
-    own = f"{label}/{name.split('-')[0].split('.')[0]}"
-    known = WRIST_COPIES.get(f"{own}@{split}") or (WRIST_COPIES.get(own) if split == "train" else None)
-    return known or (own if split == "train" else f"{split}/{own}")
+    own = f"{split}/{label}/{name.split('-')[0].split('.')[0]}"
+    return WRIST_COPIES.get(own, own)
 
 
 def held_out(name: str) -> bool:
