@@ -31,8 +31,7 @@ CANDIDATES = 60  # places that are tried for the erasure elsewhere
 def grad_cam(model: FractureClassifier, images: Tensor) -> NDArray[Any]:
     """Heat maps (B, S, S), 0…1, of what speaks for a fracture in images (B, 3, S, S); all 0 where nothing does.
 
-    The map is that of the last layer that still has places, before the trunk averages over them. The trunk stays
-    frozen: gradients are taken with respect to activations, and no parameter gets one.
+    The layer is the last that still has places. Gradients are taken with respect to activations: no parameter gets one.
 
     Raises:
         EvaluationError: no layer of the trunk keeps places.
