@@ -19,7 +19,7 @@ EXAMPLE_ACCURACY = 0.9  # whose interval shows what copies do to it
 SPLIT_ORDER = (*SPLITS, NO_SPLIT)
 EVIDENCE = ("correlation", "overlap", "points", "degrees", "scale", "mirrored")
 LEAK_COLUMNS = ("kind", "source_id", "files", "where", "one", "other", "how", *EVIDENCE)
-MOST_COMPARED = 100  # leaks whose pair is laid on each other once more, for the evidence
+MOST_COMPARED = 24  # leaks whose pair is laid on each other once more, for the evidence
 
 
 def with_sources(table: pd.DataFrame, copies: Copies, *, names: bool) -> pd.DataFrame:
