@@ -19,6 +19,7 @@ from fracturelib.audit.pictures import MIRRORED, NOTHING, SIDE, Picture, describ
 SAME, SAME_WITH_POINTS, MANY_POINTS = 0.9, 0.8, 20
 FEWEST_POINTS = 6  # keypoints that must agree on one map
 UNCLEAR = (0.45, 0.92)  # correlations between which the map is refined before the verdict
+REFINING, PROMISING = (6, 30), 0.65  # steps of the refinement; the second part only from this correlation on
 LEAST_OVERLAP = 0.5  # of the smaller anatomy
 MATCH = 0.75  # least similarity of two keypoints that are taken for the same place
 TOLERANCE = 3.0  # pixels at which a keypoint still agrees with the map
@@ -64,8 +65,10 @@ def best_fit(one: Picture, other: Picture, *, mirrored: bool = False) -> tuple[E
     if not tried:
         return None
     correlation, overlap, mapping = max(tried, key=lambda attempt: attempt[0])
-    if UNCLEAR[0] < correlation < UNCLEAR[1]:
-        mapping = _refine(one, other, mapping)
+    for steps in REFINING:
+        if not UNCLEAR[0] < correlation < UNCLEAR[1] or (steps > REFINING[0] and correlation < PROMISING):
+            break
+        mapping = _refine(one, other, mapping, steps)
         correlation, overlap = correlate(one, other, mapping)
     if correlation < SAME_WITH_POINTS or overlap < LEAST_OVERLAP or not _plausible(mapping, mirrored):
         return None
@@ -175,10 +178,10 @@ def correlate(one: Picture, other: Picture, mapping: np.ndarray) -> tuple[float,
     return float(np.vdot(a, b) / np.sqrt(max(power, 1e-9))), min(1.0, area / smaller)
 
 
-def _refine(one: Picture, other: Picture, mapping: np.ndarray) -> np.ndarray:
+def _refine(one: Picture, other: Picture, mapping: np.ndarray, steps: int) -> np.ndarray:
     """The map near `mapping` with the largest correlation (ECC: Evangelidis and Psarakis, IEEE PAMI 30 (2008))."""
     start = cv2.invertAffineTransform(mapping).astype(np.float32)  # OpenCV asks for the way back
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
     try:
         _, found = cv2.findTransformECC(_values(other), _values(one), start, cv2.MOTION_AFFINE, stop, _anatomy(one), 3)
     except cv2.error:  # does not converge: there is nothing to refine
