@@ -43,7 +43,8 @@ PENALTIES = np.logspace(-4, -1, 7)  # scikit-learn's C for standardised features
 HEAD_SEEDS = 3  # the recipe's head is averaged over so many starts
 # Originals that stand in the wrist set under two numbers ("class/number"), by what they are copies of.
 WRIST_COPIES = {"not fractured/3@val": "not fractured/69"}
-WRIST_COPIES |= {f"fractured/{a}": f"fractured/{b}" for a, b in ((83, 57), (46, 29), (47, 30), (85, 59), (86, 60))}
+WRIST_COPIES |= {f"fractured/{a}": f"fractured/{b}" for a, b in ((83, 57), (84, 58), (85, 59), (86, 60))}
+WRIST_COPIES |= {f"not fractured/{a}": f"not fractured/{b}" for a, b in ((46, 29), (47, 30))}
 
 
 @dataclass(frozen=True)
