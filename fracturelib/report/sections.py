@@ -180,7 +180,7 @@ def _occlusion_sentence(table: pd.DataFrame) -> str:
         return ""
     row = table.set_index("erased").loc["difference"]
     if row["verdict"] == "falls":
-        return "Erasing the fracture lowers the probability more than erasing an equal box elsewhere does."
+        return "After erasing the fracture the probability ends lower than after erasing an equal box elsewhere."
     if row["verdict"] == "rises":
-        return "Erasing the fracture lowers the probability less than erasing an equal box elsewhere does."
+        return "After erasing the fracture the probability ends higher than after erasing an equal box elsewhere."
     return "No difference is shown between erasing the fracture and erasing an equal box elsewhere."
