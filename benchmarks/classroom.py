@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -64,9 +65,11 @@ def execute(file: Path, *, write: bool) -> float:
 
 
 def without_bars(outputs: list) -> list:
-    """Outputs without progress bars, which are widgets that no still stands before: they are of one moment."""
+    """Outputs without progress bars, as text or as widgets that no still stands before: they are of one moment."""
     kept = []
     for output in outputs:
+        if output.get("name") == "stderr" and re.search(r"\d+%\|", "".join(output["text"])):
+            continue
         still = bool(kept) and STILL in "".join(kept[-1].get("data", {}).get("text/html", ""))
         if WIDGET not in output.get("data", {}) or still:
             kept.append(output)
