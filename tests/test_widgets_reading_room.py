@@ -60,7 +60,7 @@ def read_all(room: ReadingRoom, keys: str = "f3") -> None:
 
 def test_a_case_is_called_and_rated_and_the_next_one_comes(room):
     first = room.picture.value
-    assert "Case 1 of 6" in room.status.value and 'alt="Radiograph 1 of 6"' in first
+    assert "Case 1 of 6" in room.status.value and 'alt="Radiograph 1 of 6, to be read"' in first
     room.buttons["2"].click()
     assert "First say whether it is fractured" in room.status.value and room.reading.position == 0
     room.buttons["n"].click()

@@ -166,7 +166,9 @@ class ReadingRoom(LivingPage):
             self.picture.value = as_html(str(error))
             return
         view = windowed(picture, **{name: control.value for name, control in self.viewer.items()})
-        self.picture.value = picture_html(view, f"Radiograph {self.reading.position + 1} of {len(self.cases)}, to be read")
+        self.picture.value = picture_html(
+            view, f"Radiograph {self.reading.position + 1} of {len(self.cases)}, to be read"
+        )
 
     def _say(self, note: str = "") -> None:
         """Where the reader is, and what is expected now; buttons without a meaning now cannot be pressed."""
