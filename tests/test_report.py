@@ -255,7 +255,7 @@ def test_checks_are_shown_in_the_report_and_the_card(parts, tmp_path):
     for words in (
         "more often than by chance",
         "always pointing at the middle",
-        "lowers the probability more than erasing an equal box elsewhere",
+        "the probability ends lower than after erasing an equal box elsewhere",
         "noise: so much",
         "lower than as they are",
         "The least certain images",
