@@ -41,9 +41,10 @@ NEEDED_MEMORY = 3.0  # GB of the machine: a notebook at default settings, a brow
 NEEDED_DISK = 1.0  # GB free: the data sets, a run and its features, with room for a class's own runs
 KERNEL_SECONDS = 90  # longest wait for a kernel on a slow disk
 # Minutes of computing at default settings on a machine whose trunk reads REFERENCE_SPEED images a second (160 × 160
-# pixels), from `python -m benchmarks.classroom` on two cores. Not all of the work is the trunk's, so this is rough.
-NOTEBOOK_MINUTES = {"01": 1.0, "02": 0.5, "03": 2.5, "04": 3.0, "05": 4.0, "06": 0.5}
-REFERENCE_SPEED = 60.0
+# pixels). `python -m benchmarks.classroom` gave 03 on two quiet cores, 02, 04 and 06 on busy ones; 01 and 05, measured
+# only beside other work (3.8 and 4.9), are estimates. Not all of the work is the trunk's, so this is rough.
+NOTEBOOK_MINUTES = {"01": 2.0, "02": 0.5, "03": 1.7, "04": 1.0, "05": 4.0, "06": 0.4}
+REFERENCE_SPEED = 69.0
 SLOW = 2.5  # times slower than the reference: the longest notebooks no longer fit into a class
 
 
