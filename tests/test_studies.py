@@ -19,31 +19,19 @@ import matplotlib.pyplot as plt
 from fracturelib import studies
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
-from fracturelib.features import FeatureDataset
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
 from fracturelib.plots import learning
 from fracturelib.studies import Workbench, choose_images, run_table, train_head
 from fracturelib.training import fit
-from fracturelib.weights import WeightsOrigin
+from tests.made_up import made_up_bench, made_up_features
 
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
 
 
-def made_up_features(count: int, *, views: int = 1, seed: int = 0) -> FeatureDataset:
-    """Eight features per image; the first tells the label, as a good trunk would. Two in five are fractured."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 5 < 2
-    features = torch.randn(views, count, 8, generator=generator)
-    features[..., 0] += 2.0 * labels
-    table = pd.DataFrame({"path": [f"{row}.png" for row in range(count)], "label": labels.int().numpy()})
-    return FeatureDataset(table.assign(source_id=table["path"]), features)
-
-
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    origin = WeightsOrigin("none", "made up", None, "0" * 64)
-    return Workbench(torch.nn.Identity(), origin, made_up_features(60, views=2), made_up_features(20, seed=1))
+    return made_up_bench(60, 20, views=2)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
@@ -23,32 +22,20 @@ from matplotlib.figure import Figure
 from fracturelib import notebook
 from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError
-from fracturelib.features import FeatureDataset
 from fracturelib.notebook import notebook_run
 from fracturelib.studies import Workbench
-from fracturelib.weights import WeightsOrigin
 from fracturelib.widgets import evaluation, live, training
 from fracturelib.widgets.live import LatestJob
 from fracturelib.widgets.training import TrainingPanel
+from tests.made_up import made_up_bench, made_up_features
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
 
 
-def made_up_features(count: int, *, views: int = 1, seed: int = 0) -> FeatureDataset:
-    """Eight features per image; the first tells the label, as a good trunk would. Two in five are fractured."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 5 < 2
-    features = torch.randn(views, count, 8, generator=generator)
-    features[..., 0] += 2.0 * labels
-    table = pd.DataFrame({"path": [f"{row}.png" for row in range(count)], "label": labels.int().numpy()})
-    return FeatureDataset(table.assign(source_id=table["path"]), features)
-
-
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    origin = WeightsOrigin("none", "made up", None, "0" * 64)
-    return Workbench(torch.nn.Identity(), origin, made_up_features(60, views=2), made_up_features(20, seed=1))
+    return made_up_bench(60, 20, views=2)
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +76,7 @@ def test_every_value_of_every_training_control(bench, plain_pictures):
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_training_controls_in_any_order(data, plain_pictures):
-    origin = WeightsOrigin("none", "made up", None, "0" * 64)
-    small = Workbench(torch.nn.Identity(), origin, made_up_features(20), made_up_features(10, seed=1))
+    small = made_up_bench(20, 10)
     panel = TrainingPanel(small, replace(CONFIG, epochs=2), background=False)
     for _ in range(4):
         control = panel.controls[data.draw(st.sampled_from(sorted(panel.controls)))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fracturelib.audit.candidates import Signatures, neighbours, signatures
 from fracturelib.audit.pictures import Picture
 from fracturelib.audit.reading import Read
 from fracturelib.audit.registration import Evidence, compare
+from fracturelib.runtime import available_cores
 
 NEIGHBOURS, MIRROR_NEIGHBOURS = 6, 3  # pictures that each one is compared with, as it is and mirrored
 ROUNDS = 3  # after the first, groups are compared with groups
@@ -163,7 +163,7 @@ def _compare_all(
     links = []
     bar = tqdm(total=len(pairs), desc="Comparing", unit="pair", delay=2, disable=not progress)
     # Small products of matrices: threads of our own are faster than those of the matrix library.
-    with bar, threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with bar, threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(pairs), BATCH):
             batch = list(filter(apart, pairs[start : start + BATCH]))
             verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], mirrored=pair[2]), batch)

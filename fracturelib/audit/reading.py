@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError
 from fracturelib.images import read_radiograph
+from fracturelib.runtime import available_cores
 
 LEVELS = 16  # bins of the histogram
 RING_SIDE, BLUR_SIDE = 10, 8  # cells along a side, for the border and for the blurred thumbnail
@@ -40,7 +40,7 @@ class Read(NamedTuple):
 
 def read_all(root: Path, paths: Sequence[str], *, progress: bool = True) -> list[Read]:
     """`read_one` of every file, in order."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # OpenCV and Pillow free the GIL
+    with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:  # OpenCV and Pillow free the GIL
         warnings.filterwarnings("ignore", module=r"PIL\.")
         found = pool.map(read_one, [root / path for path in paths])
         return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))

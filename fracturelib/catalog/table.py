@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from fracturelib.catalog.splits import deal, group_numbers, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import inspect_image
+from fracturelib.runtime import available_cores
 
 COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256")
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
@@ -88,7 +88,7 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 def inspect_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding frees the GIL
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
         warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised by the caller
         found = pool.map(inspect_image, [root / path for path in table["path"]])
         facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 from collections import deque
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
+from fracturelib.runtime import available_cores
 from fracturelib.simulation.lock import folder_lock
 from fracturelib.simulation.patient import draw_patient, draw_setting
 from fracturelib.simulation.picture import SimulatedRadiograph, take_radiograph
@@ -180,7 +180,7 @@ def _map_jobs(
     todo: Iterable[Job], count: int, folder: Path, image_side: int, workers: int | None
 ) -> Iterator[list[dict]]:
     """The rows of each patient, in order; a sliding window of patients keeps memory bounded."""
-    workers = _cores() if workers is None else workers
+    workers = available_cores() if workers is None else workers
     if workers < 2 or count < SERIAL_BELOW or multiprocessing.parent_process() is not None:
         yield from (write_patient(job, folder, image_side) for job in todo)
         return
@@ -248,10 +248,6 @@ def _rotate_box(box: tuple[int, ...] | None, degrees: float, size: tuple[int, in
     low = np.clip(np.floor(turned.min(axis=0)), 0, np.array(size) - 1)
     high = np.clip(np.ceil(turned.max(axis=0)), low + 1, size)
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _ignore_interrupt() -> None:

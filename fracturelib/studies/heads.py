@@ -60,7 +60,12 @@ class HeadRun:
     @property
     def best(self) -> pd.Series:
         """The row of the epoch whose weights were kept; NaN throughout where no epoch had a usable loss."""
-        return self.history.set_index("epoch").reindex([self.history.attrs["best_epoch"]]).iloc[0]
+        return kept_epoch(self.history)
+
+
+def kept_epoch(history: pd.DataFrame) -> pd.Series:
+    """The row of the epoch whose weights were kept; NaN throughout where no epoch had a usable loss."""
+    return history.set_index("epoch").reindex([history.attrs["best_epoch"]]).iloc[0]
 
 
 def choose_rows(table: pd.DataFrame, count: int, *, seed: int = 0) -> np.ndarray:

@@ -24,7 +24,7 @@ from fracturelib.loaders import Loaders, RadiographDataset, make_loader
 from fracturelib.model import FractureClassifier, make_head
 from fracturelib.runtime import choose_device, seeded
 from fracturelib.stages import cut
-from fracturelib.studies.heads import choose_images, choose_rows
+from fracturelib.studies.heads import choose_images, choose_rows, kept_epoch
 from fracturelib.training import fit
 
 HEAD = "head"
@@ -137,7 +137,7 @@ class StepwiseRun:
     @property
     def best(self) -> pd.Series:
         """The row of the epoch whose weights were kept."""
-        return self.history.set_index("epoch").loc[self.history.attrs["best_epoch"]]
+        return kept_epoch(self.history)
 
 
 def train_in_steps(
