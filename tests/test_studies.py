@@ -67,6 +67,15 @@ def test_a_head_on_features_is_trained_as_on_images(tiny_data):
     pd.testing.assert_frame_equal(run.history, on_images, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_head_answers_to_images_as_to_the_features_it_was_trained_on(tiny_data, precision):
+    config = TrainConfig(str(tiny_data), weights="none", image_size=32, views=1, epochs=1, precision=precision)
+    bench = studies.open_workbench(config)
+    model = train_head(bench, config).model
+    images, _, rows = next(iter(make_loaders(read_catalog(tiny_data), config).val))
+    assert torch.equal(model.features(images), bench.val.features[0, rows].float())
+
+
 def test_the_test_split_never_meets_the_trunk(tiny_data):
     config = TrainConfig(str(tiny_data), weights="none", image_size=32, views=1)
     bench = studies.open_workbench(config)

@@ -89,7 +89,9 @@ def new_head_model(bench: Workbench, config: TrainConfig) -> FractureClassifier:
     """The bench's trunk with a new head; the start weights are those of `build_model(config)`."""
     with seeded(config.seed, "head"):
         head = make_head(bench.train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
-    return FractureClassifier(bench.trunk, head, bench.origin)
+    model = FractureClassifier(bench.trunk, head, bench.origin)
+    model.precision = config.precision  # images must reach the head as the bench's features did
+    return model
 
 
 def train_head(
