@@ -1,8 +1,9 @@
 """How fast are training and predicting? `python -m benchmarks.speed [--quick] [--json FILE]`.
 
 The opponent is the loop of the tutorials: the same network and pictures, float32, colour channels first, a `DataLoader`
-with default settings, and training and validation images through the trunk in every epoch. Both are timed in turns, so
-that a busy moment of the machine meets both; a row is the median over the pairs, with its smallest and largest value.
+with default settings, and training and validation images through the trunk in every epoch. Beside it, where it is
+installed, fastai's `vision_learner` with a frozen body. All are timed in turns, so that a busy moment of the machine
+meets all; a row is the median over the turns, with its smallest and largest value.
 
 What is smaller than life, so that the run takes minutes: training is timed on few images (the first row says how many);
 a re-training is timed on 1,200 rows of features, repeated from those, against the opponent's measured seconds per
@@ -29,20 +30,19 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
-from torch.utils.data import DataLoader
 
+from benchmarks.opponents import fastai_training, has_fastai, plain_model, plain_prediction, plain_training
 from benchmarks.outcome import finish
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
-from fracturelib.images import read_radiograph
-from fracturelib.loaders import EpochSampler, Loaders, RadiographDataset, make_loader, make_loaders, set_epoch
-from fracturelib.model import FractureClassifier, build_model
+from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
+from fracturelib.model import build_model
 from fracturelib.prediction import predict_files
 from fracturelib.runs import Run
-from fracturelib.runtime import available_cores, choose_device, choose_precision, seeded
+from fracturelib.runtime import available_cores, choose_device, choose_precision
 from fracturelib.simulation import ensure_simulated
-from fracturelib.training import fit, validate
+from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
 
 CONFIG = TrainConfig(weights="distilled", epochs=10, patience=10, device="cpu")
@@ -72,64 +72,13 @@ def ratios(name: str, values: list[float], bar: float, *, at_most: bool = False)
     }
 
 
-# --- the opponent -----------------------------------------------------------------------------------------------------
-
-
-def plain_model() -> FractureClassifier:
-    """The same network as the tutorials run it: batch norm by itself, colour channels first."""
-    model = build_model(CONFIG)
-    model.trunk.to(memory_format=torch.contiguous_format)
-    model.frozen_features = model.trunk  # without the fast copy
-    return model
-
-
-def plain_training(loaders: Loaders) -> float:
-    """Ten epochs with the trunk in every one; the last validation AUC."""
-    model = plain_model()
-    optimizer = torch.optim.Adam(model.head.parameters(), lr=CONFIG.learning_rate)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, CONFIG.step_size, CONFIG.gamma)
-    loss_function = torch.nn.BCELoss()
-    # the order and the dropout of `fit`, so that the two can be compared image by image
-    order = EpochSampler(len(loaders.train.dataset), seed=CONFIG.seed)
-    train = DataLoader(loaders.train.dataset, batch_size=CONFIG.batch_size, sampler=order)
-    val = DataLoader(loaders.val.dataset, batch_size=CONFIG.batch_size)
-    for epoch in range(CONFIG.epochs):
-        set_epoch(train, epoch)
-        model.train()
-        with seeded(CONFIG.seed, "epoch", epoch + 1):
-            for images, labels, _ in train:
-                optimizer.zero_grad()
-                loss_function(model(images), labels).backward()
-                optimizer.step()
-        schedule.step()
-        found = validate(model, val, torch.device("cpu"))
-    return found["val_auc"]
-
-
-@torch.no_grad()
-def plain_prediction(model: FractureClassifier, files: list[Path]) -> list[float]:
-    """Whole files through the transform, in a DataLoader, through the trunk."""
-    transform, found = eval_transform(CONFIG), []
-    loader = DataLoader(
-        [str(file) for file in files],
-        CONFIG.batch_size,
-        collate_fn=lambda names: torch.stack([transform(read_radiograph(name)) for name in names]),
-    )
-    for batch in loader:
-        found += model(batch).tolist()
-    return found
-
-
-# --- rows -------------------------------------------------------------------------------------------------------------
-
-
 def training_rows(loaders: Loaders, pairs: int, place: Path) -> list[dict]:
     """First trainings and re-trainings against the plain loop."""
     images = len(loaders.train.dataset), len(loaders.val.dataset)
-    all_views, default, again, re_seconds, gaps = [], [], [], [], []
+    all_views, default, again, re_seconds, gaps, fastai = [], [], [], [], [], []
     for pair in range(pairs):
         banks = [FeatureBank(place / f"bank-{pair}-{views}") for views in (CONFIG.epochs, CONFIG.views)]
-        opponent, plain_auc = timed(plain_training, loaders)
+        opponent, plain_auc = timed(plain_training, loaders, CONFIG)
         took, history = timed(first_training, loaders, replace(CONFIG, views=CONFIG.epochs), banks[0])
         all_views.append(opponent / took)
         gaps.append(abs(history["val_auc"].iloc[-1] - plain_auc))
@@ -139,15 +88,20 @@ def training_rows(loaders: Loaders, pairs: int, place: Path) -> list[dict]:
         re_seconds.append(timed(fit, build_model(CONFIG), large.train, large.val, CONFIG)[0])
         per_image = opponent / CONFIG.epochs / sum(images)
         again.append(per_image * CONFIG.epochs * (RETRAINED + VALIDATED) / re_seconds[-1])
-        print(f"pair {pair + 1}: plain loop {opponent:.1f} s", flush=True)
+        if has_fastai():
+            fastai.append(timed(fastai_training, loaders, CONFIG)[0] / took)
+        print(f"turn {pair + 1}: plain loop {opponent:.1f} s", flush=True)
     what = f"{images[0]}+{images[1]} images, 10 epochs"
-    return [
+    rows = [
         ratios(f"first training, views = epochs, {what}: × faster", all_views, 2.2),
         ratios("  its validation AUC beside the plain loop's: difference", gaps, 0.01, at_most=True),
         ratios(f"first training, {CONFIG.views} views, {what}: × faster", default, 5),
         ratios("re-training a head: × faster", again, 100),
         ratios(f"re-training a head, {RETRAINED} images × 10 epochs: seconds", re_seconds, 1, at_most=True),
     ]
+    if fastai:
+        rows.append({**ratios(f"first training, {CONFIG.views} views, against fastai: × faster", fastai, 0), "bar": ""})
+    return rows
 
 
 def first_training(loaders: Loaders, config: TrainConfig, bank: FeatureBank) -> pd.DataFrame:
@@ -184,7 +138,7 @@ def repeated_features(loaders: Loaders, bank: FeatureBank) -> Loaders:
 
 def prediction_rows(files: list[Path], pairs: int) -> list[dict]:
     """`predict` against the bare trunk and against the plain loop."""
-    model, opponent = build_model(CONFIG), plain_model()
+    model, opponent = build_model(CONFIG), plain_model(CONFIG)
     run = Run(Path(), CONFIG, {"threshold": 0.5}, model, pd.DataFrame(), {})
     batch = torch.randn(32, 3, CONFIG.image_size, CONFIG.image_size).contiguous(memory_format=torch.channels_last)
     model.predict_proba(batch)  # the first call makes the fast copy
@@ -193,7 +147,7 @@ def prediction_rows(files: list[Path], pairs: int) -> list[dict]:
     for _ in range(pairs):
         bare = timed(lambda: [model.predict_proba(batch) for _ in range(batches)])[0] / (batches * len(batch))
         own = timed(predict_files, run, files)[0] / len(files)
-        plain = timed(plain_prediction, opponent, files)[0] / len(files)
+        plain = timed(plain_prediction, opponent, files, CONFIG)[0] / len(files)
         share.append(bare / own)
         faster.append(plain / own)
         speed.append(1 / bare)
@@ -285,7 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     known = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "neon", "bf16") if capabilities.get(name)]
     print(f"processor: {capabilities.get('cpu_name', 'unknown')}, {available_cores()} cores, {' '.join(known)}")
     print(f"precision: {choose_precision('auto', choose_device('cpu'))}; torch threads: {torch.get_num_threads()}")
-    print("fastai's vision_learner is not measured here: it is no dependency of the project")
+    if not has_fastai():
+        print('fastai is not installed: its rows are left out (pip install -e ".[bench]")')
     with tempfile.TemporaryDirectory(dir="data") as folder:  # on the images' disk, so that links can be made
         place = Path(folder)
         counts = {"train": 16, "val": 8, "test": 8} if quick else {"train": 60, "val": 12, "test": 96}
