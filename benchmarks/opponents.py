@@ -29,15 +29,16 @@ def plain_model(config: TrainConfig) -> FractureClassifier:
     return model
 
 
-def plain_training(loaders: Loaders, config: TrainConfig) -> float:
-    """All epochs with the trunk in every one; the last validation AUC."""
+def plain_training(loaders: Loaders, config: TrainConfig) -> dict[str, float]:
+    """All epochs with the trunk in every one; the last one's figures, as `validate` names them."""
     model = plain_model(config)
     optimizer = torch.optim.Adam(model.head.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, config.step_size, config.gamma)
     loss_function = nn.BCELoss()
-    # the order and the dropout of `fit`, so that the two can be compared image by image
-    order = EpochSampler(len(loaders.train.dataset), seed=config.seed)
-    train = DataLoader(loaders.train.dataset, batch_size=config.batch_size, sampler=order)
+    # The order and the dropout of `fit`, so that the two give the same; a loader without a generator of its own draws a
+    # number from that of the dropout.
+    order, own = EpochSampler(len(loaders.train.dataset), seed=config.seed), torch.Generator()
+    train = DataLoader(loaders.train.dataset, batch_size=config.batch_size, sampler=order, generator=own)
     val = DataLoader(loaders.val.dataset, batch_size=config.batch_size)
     for epoch in range(config.epochs):
         set_epoch(train, epoch)
@@ -49,7 +50,7 @@ def plain_training(loaders: Loaders, config: TrainConfig) -> float:
                 optimizer.step()
         schedule.step()
         found = validate(model, val, torch.device("cpu"))
-    return found["val_auc"]
+    return found
 
 
 @torch.no_grad()

@@ -78,10 +78,10 @@ def training_rows(loaders: Loaders, pairs: int, place: Path) -> list[dict]:
     all_views, default, again, re_seconds, gaps, fastai = [], [], [], [], [], []
     for pair in range(pairs):
         banks = [FeatureBank(place / f"bank-{pair}-{views}") for views in (CONFIG.epochs, CONFIG.views)]
-        opponent, plain_auc = timed(plain_training, loaders, CONFIG)
+        opponent, plain = timed(plain_training, loaders, CONFIG)
         took, history = timed(first_training, loaders, replace(CONFIG, views=CONFIG.epochs), banks[0])
         all_views.append(opponent / took)
-        gaps.append(abs(history["val_auc"].iloc[-1] - plain_auc))
+        gaps.append(abs(history["val_auc"].iloc[-1] - plain["val_auc"]))
         took, _ = timed(first_training, loaders, CONFIG, banks[1])
         default.append(opponent / took)
         large = repeated_features(loaders, banks[1])

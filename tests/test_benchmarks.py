@@ -1,0 +1,40 @@
+"""The opponents of the benchmarks are what they are said to be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.opponents import plain_model, plain_prediction, plain_training
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.features import feature_loaders
+from fracturelib.images import read_radiograph
+from fracturelib.loaders import make_loaders
+from fracturelib.model import build_model
+from fracturelib.training import fit
+
+CONFIG = TrainConfig(weights="none", epochs=2, views=2, patience=2, image_size=64, batch_size=8, device="cpu")
+
+
+def test_the_plain_loop_runs_the_trunk_itself_in_float32():
+    model, types = plain_model(CONFIG), []
+    model.trunk.layer4.register_forward_hook(lambda module, given, found: types.append(found.dtype))
+    model(torch.zeros(1, 3, 64, 64))
+    assert types[-1] == torch.float32  # the first call comes from tracing the trunk
+    assert "_fast" not in vars(model)
+
+
+def test_the_plain_loop_learns_the_same_as_ours_and_predicts_the_same(tiny_data):
+    loaders = make_loaders(read_catalog(tiny_data), CONFIG)
+    model = build_model(CONFIG)
+    model.precision = "float32"
+    ours = feature_loaders(model, loaders, CONFIG)
+    history = fit(model, ours.train, ours.val, CONFIG)
+    assert plain_training(loaders, CONFIG)["val_loss"] == pytest.approx(history["val_loss"].iloc[-1], abs=1e-4)
+
+    files = sorted(tiny_data.rglob("*.png"))[:3]
+    opponent = plain_model(CONFIG)
+    opponent.head.load_state_dict(model.head.state_dict())
+    images = torch.stack([loaders.test.dataset.transform(image) for image in map(read_radiograph, files)])
+    assert plain_prediction(opponent, files, CONFIG) == pytest.approx(model.predict_proba(images).tolist(), abs=1e-4)
