@@ -41,7 +41,7 @@ def ramp(width: int, height: int) -> pictures.Pyramid:
     return [Image.fromarray(np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1)))]
 
 
-PLAIN = pictures.CropStyle(whole=1.0, quarter_turn=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0)
+PLAIN = pictures.CropStyle(whole=1.0, turn=0.0, mix=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0)
 
 
 def test_the_same_step_gives_the_same_crops_and_another_step_others(sources):
@@ -60,7 +60,7 @@ def test_a_whole_crop_is_the_picture_squashed_to_a_square():
 
 def test_crops_without_rotation_stay_inside_the_picture():
     white = [Image.new("L", (300, 100), 255)]
-    style = pictures.CropStyle(quarter_turn=0.0, tilt=0.0)
+    style = pictures.CropStyle(turn=0.0, tilt=0.0, mix=0.0)
     for seed in range(20):
         crop = pictures._geometry(white, 32, style, np.random.default_rng(seed))
         assert np.asarray(crop).min() == 255

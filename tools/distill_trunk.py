@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fracturelib.runtime import choose_precision
 from tools.distillation.export import export_trunk
 from tools.distillation.networks import Student, Targets, Teacher, losses
 from tools.distillation.pictures import PHOTOGRAPHS, STYLES, load_sources, random_batch
@@ -55,6 +56,7 @@ class Distiller:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = torch.device(settings.device)
+        self.low_precision = choose_precision("auto", self.device) == "bfloat16"
         self.sources = load_sources(settings.pictures)
         self.teacher = Teacher().to(self.device, memory_format=torch.channels_last)
         self.student = Student().to(self.device, memory_format=torch.channels_last)
@@ -85,14 +87,20 @@ class Distiller:
         """The teacher's maps on the crops that standardise the targets."""
         side = side_at(self.images, self.settings.stages)
         batches = (self._batch(CALIBRATION_STEP + index, side) for index in range(self.settings.calibration))
-        return [self.teacher(batch) for batch in batches]
+        return [self._maps(self.teacher, batch) for batch in batches]
+
+    def _maps(self, network: torch.nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+        """Maps of the teacher or the student in float32; in bfloat16 on the way, where the hardware has it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+            maps = network(pixels)
+        return {name: value.float() for name, value in maps.items()}
 
     def train_step(self, side: int) -> dict[str, float]:
         """One optimiser step on fresh crops of `side` px; returns the parts of the loss."""
         pixels = self._batch(self.step, side)
         with torch.no_grad():
-            wanted = self.targets(self.teacher(pixels))
-        parts = losses(self.student.train()(pixels), wanted, self.targets, self.teacher)
+            wanted = self.targets(self._maps(self.teacher, pixels))
+        parts = losses(self._maps(self.student.train(), pixels), wanted, self.targets, self.teacher)
         loss = sum(LOSS_SHARES[name] * part for name, part in parts.items())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

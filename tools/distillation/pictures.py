@@ -39,22 +39,31 @@ class CropStyle:
 
     smallest_area: float = 0.08  # of the picture
     whole: float = 0.15  # chance of the whole picture, squashed to a square as in evaluation
-    quarter_turn: float = 0.4  # chance of a random multiple of 90 degrees
-    tilt: float = 20.0  # largest further rotation, degrees
+    turn: float = 0.4  # chance of a rotation by any angle
+    tilt: float = 20.0  # largest rotation otherwise, degrees
     stretch: float = 0.4  # chance that the grey levels are stretched to the full range
     invert: float = 0.08  # chance of a negative
     noise: float = 0.3  # chance of sensor noise
     exposure: float = 1.0  # strength of the random gamma, contrast and brightness
     grey: float = 0.8  # chance that a colour photograph becomes grey, like the radiographs
+    mix: float = 0.3  # chance that another crop of the batch shines through (mixup: Zhang et al., ICLR 2018)
 
 
 STYLES = {
     "wild": CropStyle(),
     "close": CropStyle(
-        smallest_area=0.3, whole=0.3, quarter_turn=0.1, tilt=12.0, stretch=0.2, invert=0.0, noise=0.2, exposure=0.5
+        smallest_area=0.3,
+        whole=0.3,
+        turn=0.25,
+        tilt=12.0,
+        stretch=0.2,
+        invert=0.0,
+        noise=0.2,
+        exposure=0.5,
+        mix=0.15,
     ),
     "gentle": CropStyle(
-        smallest_area=0.4, whole=0.5, quarter_turn=0.1, tilt=10.0, stretch=0.1, invert=0.0, noise=0.0, grey=1.0
+        smallest_area=0.4, whole=0.5, turn=0.1, tilt=10.0, stretch=0.1, invert=0.0, noise=0.0, grey=1.0, mix=0.0
     ),
 }
 
@@ -85,13 +94,22 @@ def random_batch(
     sources: list[Source], *, seed: int, step: int, count: int, side: int, style: CropStyle | None = None
 ) -> np.ndarray:
     """`count` crops as uint8 (count, side, side, 3); the same arguments always give the same batch."""
-    rng = np.random.default_rng([seed, step])
+    rng, style = np.random.default_rng([seed, step]), style or CropStyle()
     shares = np.array([source.share for source in sources])
     batch = np.empty((count, side, side, 3), np.uint8)
     for row, choice in enumerate(rng.choice(len(sources), size=count, p=shares / shares.sum())):
         pictures = sources[choice].pictures
-        crop = random_crop(pictures[rng.integers(len(pictures))], side, style or CropStyle(), rng)
+        crop = random_crop(pictures[rng.integers(len(pictures))], side, style, rng)
         batch[row] = crop if crop.ndim == 3 else crop[:, :, None]
+    return _mixed(batch, style.mix, rng)
+
+
+def _mixed(batch: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
+    """Each crop, with this chance, blended with its neighbour in the batch by a random share."""
+    share = np.where(rng.random(len(batch)) < chance, rng.random(len(batch)), 0.0).astype(np.float32)
+    rows = np.flatnonzero(share)
+    other, share = np.roll(batch, 1, axis=0)[rows], share[rows, None, None, None]
+    batch[rows] = ((1 - share) * batch[rows] + share * other + 0.5).astype(np.uint8)
     return batch
 
 
@@ -113,9 +131,8 @@ def _geometry(pyramid: Pyramid, side: int, style: CropStyle, rng: np.random.Gene
         aspect = math.exp(rng.uniform(-0.45, 0.45))
         box_w, box_h = min(width, math.sqrt(area * aspect)), min(height, math.sqrt(area / aspect))
     centre = (rng.uniform(box_w, 2 * width - box_w) / 2, rng.uniform(box_h, 2 * height - box_h) / 2)
-    angle = math.radians(rng.uniform(-style.tilt, style.tilt))
-    if rng.random() < style.quarter_turn:
-        angle += rng.integers(4) * math.pi / 2
+    tilt = 180.0 if rng.random() < style.turn else style.tilt
+    angle = math.radians(rng.uniform(-tilt, tilt))
     mirror = 1 if rng.random() < 0.5 else -1
     # The largest reduction that still leaves at least one source pixel per crop pixel keeps aliasing away.
     level = int(np.clip(math.log2(max(1.0, math.sqrt(box_w * box_h) / side)), 0, len(pyramid) - 1))
