@@ -1,7 +1,7 @@
 """What a class waits for: minutes of each notebook at default settings, and how fast notebook 03's panel answers.
 
 Each notebook is executed whole, without a network. The panel is measured in JupyterLab in headless Chromium, from the
-moved slider to the last change of its curves; without a Chromium that row is left out. `--write` keeps the outputs in
+moved slider to its finished curves; without a Chromium that row is left out. `--write` keeps the outputs in
 the notebooks and their solutions: this is how they are committed, and `tests/test_notebooks.py` knows by a fingerprint
 whether code and outputs still belong together.
 """
@@ -77,7 +77,7 @@ def without_bars(outputs: list) -> list:
 
 
 def panel_seconds(*, moves: int = MOVES) -> list[float]:
-    """Seconds from a moved slider of notebook 03's panel to the last change of what it shows, one for each move."""
+    """Seconds from a moved slider of notebook 03's panel to the curves of the finished training, one for each move."""
     from tests import lab
 
     with tempfile.TemporaryDirectory() as folder:
@@ -88,16 +88,7 @@ def panel_seconds(*, moves: int = MOVES) -> list[float]:
             notebook.run_all(seconds=TIMEOUT)
             panel = notebook.panels()[0]
             sliders = panel.locator(".noUi-handle").all()
-            return [_answer(panel, sliders[move % len(sliders)]) for move in range(moves)]
-
-
-def _answer(panel, slider) -> float:
-    from tests import lab
-
-    before, started = lab.shown(panel), time.monotonic()
-    lab.move(slider)
-    lab.wait_until_changed(panel, before)
-    return time.monotonic() - started + lab.wait_until_quiet(panel, pause=1.0)
+            return [lab.seconds_to_answer(panel, sliders[move % len(sliders)]) for move in range(moves)]
 
 
 def row(check: str, value: float, bar: float | None, *, low: float | None = None, high: float | None = None) -> dict:

@@ -112,9 +112,11 @@ def show(figure: Figure, alt: str) -> None:
 def encode(figure: Figure) -> tuple[bytes, str]:
     """A figure as bytes and their media type; it is closed. Radiographs become JPEG: their noise makes PNG huge."""
     kind = "jpeg" if any(ax.images for ax in figure.get_axes()) else "png"
-    options = {"quality": JPEG_QUALITY} if kind == "jpeg" else {"optimize": True}
+    options = {"quality": JPEG_QUALITY} if kind == "jpeg" else {}  # optimised PNG takes half as long again to save 3 %
+    # Looking for an empty rim to cut off means drawing twice; a figure that sets its own margins has none.
+    rim = None if figure.get_layout_engine() is None else "tight"
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", facecolor="white", pil_kwargs=options)
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches=rim, facecolor="white", pil_kwargs=options)
     plt.close(figure)
     return buffer.getvalue(), f"image/{kind}"
 

@@ -30,6 +30,19 @@ SETTINGS = {
 # What a panel shows, without its controls: pictures, tables and sentences.
 SHOWN = """panel => [...panel.querySelectorAll('.widget-html-content')]
     .filter(part => !part.closest('.fracturelib-progress')).map(part => part.innerHTML).join('|')"""
+# Milliseconds from the next key to the next finished run of a panel that keeps its runs in a table: the table changes
+# with the last picture, never with one of a training in progress. The page takes the time, so that looking costs none.
+ANSWER = """panel => {
+    const runs = () => panel.querySelector('table')?.innerText, before = runs();
+    let pressed;
+    panel.addEventListener('keydown', () => { pressed = performance.now() }, {capture: true, once: true});
+    window.answered = new Promise(resolve => new MutationObserver(async (_, observer) => {
+        if (!runs() || runs() === before) return;
+        observer.disconnect();
+        await Promise.all([...panel.querySelectorAll('img')].map(image => image.decode()));
+        requestAnimationFrame(() => resolve(performance.now() - pressed));
+    }).observe(panel, {childList: true, subtree: true}));
+}"""
 CONTROLS = "select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, .widget-toggle-buttons button"
 
 
@@ -201,6 +214,13 @@ def move(control: Any) -> None:
         control.press("ArrowLeft" if at_end else "ArrowRight")
     else:
         control.click()
+
+
+def seconds_to_answer(panel: Any, slider: Any) -> float:
+    """Move a slider of a panel that trains; seconds from the key to the picture and table of the finished run."""
+    panel.evaluate(ANSWER)
+    move(slider)
+    return panel.page.evaluate("() => window.answered") / 1000
 
 
 def wait_until_changed(panel: Any, before: str, *, seconds: float = 30) -> float:

@@ -94,6 +94,24 @@ def test_runs_side_by_side(bench):
     assert min(sizes) >= 11
 
 
+@pytest.mark.parametrize("epochs", [1, 40])
+@pytest.mark.parametrize(("loss", "change"), [(0.69315, 1e-5), (0.6, 0.3), (100.0, 60.0)])
+def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
+    epoch = np.arange(1, epochs + 1)
+    history = pd.DataFrame({"epoch": epoch, "train_loss": loss - change / epoch, "val_loss": loss + change / epoch})
+    history["val_auc"] = 0.77255 + change / 1e3 / epoch
+    others = {f"run {number}": history for number in range(100, 105)}
+    figure = learning.training_figure(history, epochs=epochs, name="run 105", others=others)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+        assert all(float(tick.get_text()).is_integer() for tick in ax.get_xticklabels()), "no halves of an epoch"
+    left, right = (ax.get_legend().get_window_extent() for ax in figure.axes)
+    assert left.x1 < right.x0, "neither legend lies on the other"
+
+
 def test_the_ending_in_words(bench):
     early = train_head(bench, replace(CONFIG, epochs=30, patience=1, learning_rate=1e-8))
     assert "stopped early" in studies.ending(early)

@@ -56,6 +56,13 @@ def test_an_error_of_the_reader_is_shown_and_the_panel_lives_on(panel):
     assert "<img" in panel.result.value
 
 
+def test_it_is_at_work_until_the_result_is_there(panel):
+    said = []
+    panel.result.observe(lambda _: said.append(panel.progress.text.value), names="value")
+    panel.controls["kind"].value = "b"
+    assert len(said) == 1 and "Drawing" in said[0] and panel.progress.text.value == ""
+
+
 @pytest.fixture
 def displayed(monkeypatch) -> list[dict]:
     """What cells would show."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -168,6 +170,15 @@ def test_radiographs_are_shown_as_jpeg_and_diagrams_as_png(capsys):
     assert kind == "image/png" and data.startswith(b"\x89PNG")
     notebook.show(plt.figure(), "nothing")
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(("layout", "whole"), [("none", True), ("constrained", False)])
+def test_a_figure_with_margins_of_its_own_keeps_them_and_another_loses_its_rim(layout, whole):
+    figure = plt.figure(figsize=(4, 2), layout=layout)
+    figure.text(0.5, 0.5, "a word")
+    data, _ = notebook.encode(figure)
+    size = Image.open(io.BytesIO(data)).size
+    assert (size == (4 * notebook.DPI, 2 * notebook.DPI)) == whole
 
 
 # -- notebook 01 -------------------------------------------------------------------------------------------------------

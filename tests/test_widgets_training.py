@@ -119,6 +119,14 @@ def test_a_short_training_is_drawn_once(bench, plain_pictures):
     assert len(pictures) == 1
 
 
+def test_a_training_is_in_progress_until_its_curves_are_there(bench, plain_pictures):
+    panel = TrainingPanel(bench, CONFIG, background=False)
+    shown = []
+    panel.result.observe(lambda _: shown.append(panel.progress.cancel_button.layout.visibility), names="value")
+    panel.controls["dropout"].value = 0.0
+    assert shown == ["visible"] and panel.progress.cancel_button.layout.visibility == "hidden"
+
+
 @pytest.fixture
 def slow_training(monkeypatch):
     """Trainings wait in their first epoch until `go_on` is set; `begun` says that one is there."""

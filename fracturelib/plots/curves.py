@@ -50,7 +50,12 @@ def loss_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def _epoch_axis(ax: Axes, history: pd.DataFrame) -> None:
     ax.set(xlabel="epoch", xlim=(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    whole_epochs(ax)
+
+
+def whole_epochs(ax: Axes) -> None:
+    """Ticks of the horizontal axis at whole numbers only, even if there is but one."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 @styled

@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from fracturelib.plots.curves import loss_curves
+from fracturelib.plots.curves import loss_curves, whole_epochs
 from fracturelib.plots.style import FAINT, INK, STYLE, TRAINING, VALIDATION, legend_above, say, styled
 
+LEAST_SPAN = 0.05  # of a score or a loss: smaller changes would look large, and their numbers would not fit
+MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.14, "top": 0.87, "wspace": 0.22}  # two lines of legend on top
 RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito (2008), less vermillion
 
 
@@ -31,7 +32,7 @@ def overlaid_runs(
         ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=name)
     ax.plot(histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=latest)
     ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, max(len(history) for history in histories.values()) + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    whole_epochs(ax)
     legend_above(ax, columns=3, columnspacing=1.0)
     return ax
 
@@ -41,13 +42,17 @@ def training_figure(
 ) -> Figure:
     """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
     with plt.rc_context(STYLE):
-        # Fixed margins: finding the best ones takes a quarter of the time, and the panels draw this for every slider.
+        # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
         figure = Figure(figsize=(11, 4.4), layout="none")
-        left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.07, "right": 0.98, "bottom": 0.14, "wspace": 0.22})
+        left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
         loss_curves(history, ax=left)
         left.set_xlim(0.5, epochs + 0.5)
         overlaid_runs({**(others or {}), name: history}, column="val_auc", label="validation AUC", ax=right)
         right.set_xlim(0.5, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
+        for ax in (left, right):
+            low, high = ax.get_ylim()
+            spread = max(0.0, LEAST_SPAN - (high - low)) / 2
+            ax.set_ylim(low - spread, high + spread)
     return figure
 
 

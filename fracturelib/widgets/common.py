@@ -26,6 +26,7 @@ LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
 STILL, ALIVE = "fracturelib-still", "fracturelib-panel"  # classes in the page; the browser tests look for them too
 _NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
+_TABLE = "border-spacing: 12px 2px; text-align: left; font-variant-numeric: tabular-nums"
 # The still comes first and the panel right after it. Of the two, the page shows the panel if it is alive; otherwise
 # the still, and not the message that a dead panel leaves.
 _OUTPUT = ".jp-OutputArea-child"
@@ -106,7 +107,8 @@ def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
         source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
     if isinstance(content, pd.DataFrame):
-        return f'<div style="{_NOTE}">{content.to_html(index=False, border=0)}</div>'
+        rows = content.to_html(index=False, border=0, justify="left").replace("<table", f'<table style="{_TABLE}"', 1)
+        return f'<div style="{_NOTE}">{rows}</div>'
     return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
 
 
@@ -222,11 +224,11 @@ class Panel(LivingPage):
         self.progress.begin("Drawing …")
         try:
             drawn = self.draw(**self.values)
+            self.result.show(*(drawn if isinstance(drawn, list) else [drawn]), alt=self.alternative_text())
         except FracturelibError as error:
-            drawn = str(error)
+            self.result.show(str(error))
         finally:
             self.progress.end()
-        self.result.show(*(drawn if isinstance(drawn, list) else [drawn]), alt=self.alternative_text())
 
     def reset(self) -> None:
         """Back to the first settings, drawn once."""

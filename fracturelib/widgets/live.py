@@ -12,9 +12,9 @@ import ipywidgets as widgets
 from fracturelib.errors import FracturelibError
 from fracturelib.widgets.common import Panel, button
 
-SETTLE_SECONDS = 0.15  # a handle that moves on within this time has not arrived yet: no work is begun for it
+SETTLE_SECONDS = 0.1  # a handle that moves on within this time has not arrived yet: no work is begun for it
 MOST_KEPT = 6  # runs side by side: more lines than these cannot be told apart
-REDRAW_SECONDS = 0.8  # least time between two pictures of work in progress …
+REDRAW_SECONDS = 1.5  # least time between two pictures of work in progress …
 REDRAW_TIMES = 2  # … and this many times what drawing took, so that a slow machine still works more than it draws
 
 
@@ -126,14 +126,13 @@ class LivePanel(Panel):
     def _work(self, values: dict[str, Any], alt: str, stop: threading.Event) -> None:
         self.progress.begin(f"{self.doing} …", on_cancel=self.stop)
         try:
-            contents = self.draw(Report(self, self.doing, stop, alt), **values)
+            self.result.show(*self.draw(Report(self, self.doing, stop, alt), **values), alt=alt)
         except Cancelled:
             return
         except FracturelibError as error:
-            contents = [str(error)]
+            self.result.show(str(error))
         finally:
             self.progress.end()
-        self.result.show(*contents, alt=alt)
 
 
 class RunsPanel(LivePanel):
