@@ -41,7 +41,9 @@ def ramp(width: int, height: int) -> pictures.Pyramid:
     return [Image.fromarray(np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1)))]
 
 
-PLAIN = pictures.CropStyle(whole=1.0, turn=0.0, mix=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0)
+PLAIN = pictures.CropStyle(
+    whole=1.0, turn=0.0, mix=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0
+)
 
 
 def test_the_same_step_gives_the_same_crops_and_another_step_others(sources):

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "fracturelib"
 LAYERS = [
     "errors",
     "config",
+    "lock",
     "runtime",
     "distributed",
     "images",

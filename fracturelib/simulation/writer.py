@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
+from fracturelib.lock import exclusive
 from fracturelib.runtime import available_cores
-from fracturelib.simulation.lock import folder_lock
 from fracturelib.simulation.patient import draw_patient, draw_setting
 from fracturelib.simulation.picture import SimulatedRadiograph, take_radiograph
 from fracturelib.simulation.plan import GENERATOR, File, Job, Plan, job_count, jobs, make_plan
@@ -69,7 +70,7 @@ def simulate(
     root = Path(root)
     plan = make_plan(seed, counts, leaky=leaky, device_shift=device_shift, image_side=image_side)
     _refuse_foreign(root)
-    with folder_lock(root):
+    with _one_builder(root):
         _build(root, plan, progress=progress, workers=workers)
     table = pd.read_csv(root / METADATA, dtype=dict.fromkeys(BOX_COLUMNS, "Int64"))
     table.attrs["root"] = str(root)
@@ -93,10 +94,18 @@ def ensure_simulated(
     if is_complete(root, plan):
         return root
     _refuse_foreign(root)
-    with folder_lock(root):
+    with _one_builder(root):
         if not is_complete(root, plan):  # another process may have made it while this one waited
             _build(root, plan, progress=progress, workers=workers)
     return root
+
+
+@contextmanager
+def _one_builder(root: Path) -> Iterator[None]:
+    """One process at a time builds the folder; the lock file stands beside it, since the folder is replaced."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(root.with_name(f".{root.name}.lock")):
+        yield
 
 
 def is_complete(root: Path, plan: Plan) -> bool:
