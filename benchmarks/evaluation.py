@@ -8,10 +8,8 @@ how often the 95 % interval over sources, and the naive one over files, contains
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,7 @@ from scipy import stats
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from fracturelib.evaluation import calibration_table, scores, wilson_interval
 
 COPIES = 10
@@ -29,13 +27,10 @@ NAIVE_LIMIT = 0.70  # "far less" than 95 %
 
 def main() -> int:
     """Measure, print, write; 1 if a row misses its bar."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a first look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
-    options = parser.parse_args()
-    rows = [speed(5), *agreement(5 if options.quick else 50)]
-    rows += coverage(experiments=100 if options.quick else 2000, resamples=400, quick=options.quick)
-    return finish(rows, quick=options.quick, file=options.json)
+    settings = options("evaluation", __doc__, quick="fewer repetitions, for a first look").parse_args()
+    rows = [speed(5), *agreement(5 if settings.quick else 50)]
+    rows += coverage(experiments=100 if settings.quick else 2000, resamples=400, quick=settings.quick)
+    return finish(rows, quick=settings.quick, file=settings.json)
 
 
 def speed(repeats: int) -> dict:
@@ -50,8 +45,7 @@ def speed(repeats: int) -> dict:
     return row(
         "2,000 resamples of 500 predictions, s",
         value,
-        min(times),
-        max(times),
+        (min(times), max(times)),
         f"< {SPEED_LIMIT:g}",
         value < SPEED_LIMIT,
     )
@@ -88,12 +82,11 @@ def agreement(repeats: int) -> list[dict]:
         end_gap.append(_ends_apart(labels, chances, found.loc["auc"], seed))
     low, high = np.min(end_gap), np.max(end_gap)
     return [
-        row("values against scikit-learn, largest gap", value_gap, np.nan, np.nan, "< 1e-9", value_gap < 1e-9),
+        row("values against scikit-learn, largest gap", value_gap, bar="< 1e-9", holds=value_gap < 1e-9),
         row(
             "ends of AUC interval against SciPy, mean gap",
             np.mean(end_gap),
-            low,
-            high,
+            (low, high),
             "< 0.005",
             np.mean(end_gap) < 0.005,
         ),
@@ -139,13 +132,8 @@ def coverage(*, experiments: int, resamples: int, quick: bool = False, sources: 
         inside = (low <= 0.97 and high >= 0.93) if quick else 0.93 <= share <= 0.97
         holds = inside if way == "sources" else share < NAIVE_LIMIT
         bar = "0.93 to 0.97" if way == "sources" else f"< {NAIVE_LIMIT:.2f}"
-        rows.append(row(f"coverage of {metric}, counting {way}", share, low, high, bar, holds))
+        rows.append(row(f"coverage of {metric}, counting {way}", share, (low, high), bar, holds))
     return rows
-
-
-def row(check: str, value: float, low: float, high: float, bar: str, holds: bool) -> dict:
-    ends = {"low": None if np.isnan(low) else float(low), "high": None if np.isnan(high) else float(high)}
-    return {"check": check, "value": float(value), **ends, "bar": bar, "holds": bool(holds)}
 
 
 if __name__ == "__main__":

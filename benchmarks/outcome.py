@@ -1,11 +1,34 @@
-"""How every benchmark ends: a table on screen, the same rows as JSON, and an exit code."""
+"""How every benchmark begins and ends: its options; a table on screen, the same rows as JSON, and an exit code."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from fracturelib.runtime import describe_machine
+
+
+def options(name: str, description: str, *, quick: str) -> argparse.ArgumentParser:
+    """The command line that all benchmarks share; `quick` says what --quick leaves out."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    return parser
+
+
+def row(
+    check: str,
+    value: float,
+    ends: Sequence[float | None] = (None, None),
+    bar: str = "",
+    holds: bool = True,
+) -> dict:
+    """One line of the table; without `bar` it only informs. `ends` of the interval may be None or NaN."""
+    low, high = (None if end is None or math.isnan(end) else float(end) for end in ends)
+    return {"check": check, "value": float(value), "low": low, "high": high, "bar": bar, "holds": bool(holds)}
 
 
 def finish(rows: list[dict], *, quick: bool, file: Path | None, form: str = ".3f") -> int:

@@ -7,7 +7,6 @@ lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -26,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from benchmarks.heads import fit_head
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
@@ -55,12 +54,6 @@ def auc_with_interval(labels: np.ndarray, chance: np.ndarray, patients: np.ndarr
     ]
     low, high = np.nanquantile(np.concatenate(draws), (0.025, 0.975))
     return float(whole), float(low), float(high)
-
-
-def row(check: str, result: tuple[float, float, float], bar: str = "", holds: bool = True) -> dict:
-    """One line of the report."""
-    value, low, high = result
-    return {"check": check, "value": value, "low": low, "high": high, "bar": bar, "holds": bool(holds)}
 
 
 # --- models without learned features --------------------------------------------------------------------------------
@@ -93,13 +86,13 @@ def logistic(values: np.ndarray, table: pd.DataFrame) -> tuple[float, float, flo
 def lazy_rows(table: pd.DataFrame) -> list[dict]:
     """What can be told without looking for a fracture."""
     result = logistic(plain_statistics(table), table)
-    rows = [row("size, grey level, histogram, border: AUC", result, "≤ 0.58", result[0] <= 0.58)]
+    rows = [row("size, grey level, histogram, border: AUC", result[0], result[1:], "≤ 0.58", result[0] <= 0.58)]
     for column in PLAIN_COLUMNS:
         values = pd.get_dummies(table[column].astype(str)).to_numpy(float)
         if column in ("width", "height"):
             values = table[[column]].to_numpy(float)
         result = logistic(values, table)
-        rows.append(row(f"column {column}: AUC", result, "≤ 0.55", result[0] <= 0.55))
+        rows.append(row(f"column {column}: AUC", result[0], result[1:], "≤ 0.55", result[0] <= 0.55))
     return rows
 
 
@@ -163,15 +156,15 @@ def trunk_rows(table: pd.DataFrame, real: pd.DataFrame | None) -> list[dict]:
             chance["transfer"] = transfer[0]
     labels, patients = tested["label"].to_numpy(), tested["patient_id"].to_numpy()
     good, poor = (auc_with_interval(labels, chance[name], patients) for name in ("pretrained", "random"))
-    rows.append(row("pretrained trunk, recipe's head: AUC", good, "0.80 … 0.95", 0.80 <= good[0] <= 0.95))
-    rows.append(row("random trunk, same head: AUC", poor))
+    rows.append(row("pretrained trunk, recipe's head: AUC", good[0], good[1:], "0.80 … 0.95", 0.80 <= good[0] <= 0.95))
+    rows.append(row("random trunk, same head: AUC", poor[0], poor[1:]))
     gain = _gain(labels, chance["pretrained"], chance["random"], patients)
-    rows.append(row("pretrained above random", gain, "≥ 0.10", gain[0] >= 0.10))
+    rows.append(row("pretrained above random", gain[0], gain[1:], "≥ 0.10", gain[0] >= 0.10))
     rows += tercile_rows(tested, chance["pretrained"])
     rows += type_rows(tested, chance["pretrained"])
     if "transfer" in chance:
         result = auc_with_interval(real["label"].to_numpy(), chance["transfer"], real["source_id"].to_numpy())
-        rows.append(row("simulated → FracAtlas (goal, no bar: 0.60): AUC", result))
+        rows.append(row("simulated → FracAtlas (goal, no bar: 0.60): AUC", result[0], result[1:]))
     return rows
 
 
@@ -196,9 +189,12 @@ def tercile_rows(tested: pd.DataFrame, chance: np.ndarray) -> list[dict]:
         part = tested[rows]
         results.append(auc_with_interval(part["label"].to_numpy(), chance[rows], part["patient_id"].to_numpy()))
     rising = results[0][0] < results[1][0] < results[2][0]
-    hard = row("hardest third by conspicuity: AUC", results[0], "> 0.60", results[0][0] > 0.60)
+    hard = row("hardest third by conspicuity: AUC", results[0][0], results[0][1:], "> 0.60", results[0][0] > 0.60)
     names = ("middle third: AUC", "easiest third: AUC")
-    return [hard, *(row(name, result, "rising", rising) for name, result in zip(names, results[1:], strict=True))]
+    return [
+        hard,
+        *(row(name, result[0], result[1:], "rising", rising) for name, result in zip(names, results[1:], strict=True)),
+    ]
 
 
 def type_rows(tested: pd.DataFrame, chance: np.ndarray) -> list[dict]:
@@ -214,7 +210,7 @@ def type_rows(tested: pd.DataFrame, chance: np.ndarray) -> list[dict]:
         part = tested[keep]
         if part["label"].nunique() == 2:
             result = auc_with_interval(part["label"].to_numpy(), chance[keep], part["patient_id"].to_numpy())
-            rows.append(row(f"{name}: AUC", result))
+            rows.append(row(f"{name}: AUC", result[0], result[1:]))
     return rows
 
 
@@ -234,9 +230,7 @@ def load_real() -> pd.DataFrame | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulation", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="400 images, no real ones: a first look, no result")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser = options("simulation", __doc__, quick="400 images, no real ones: a first look, no result")
     parser.add_argument("--data", type=Path, default=None, metavar="DIR", help="where the set is, or is made")
     settings = parser.parse_args(arguments)
     start = time.perf_counter()

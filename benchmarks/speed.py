@@ -32,7 +32,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.opponents import fastai_training, has_fastai, plain_model, plain_prediction, plain_training
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
@@ -62,14 +62,7 @@ def ratios(name: str, values: list[float], bar: float, *, at_most: bool = False)
     middle = statistics.median(values)
     holds = middle <= bar if at_most else middle >= bar
     sign = "≤" if at_most else "≥"
-    return {
-        "check": name,
-        "value": middle,
-        "low": min(values),
-        "high": max(values),
-        "bar": f"{sign} {bar:g}",
-        "holds": bool(holds),
-    }
+    return row(name, middle, (min(values), max(values)), f"{sign} {bar:g}", holds)
 
 
 def training_rows(loaders: Loaders, pairs: int, place: Path) -> list[dict]:
@@ -225,9 +218,7 @@ def few(root: Path, counts: dict[str, int]) -> Loaders:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer images, and one pair of each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser = options("speed", __doc__, quick="fewer images, and one pair of each")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     settings = parser.parse_args(arguments)
     if settings.worker:

@@ -9,7 +9,6 @@ left out, said aloud.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import warnings
@@ -28,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from benchmarks.heads import fit_head
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibWarning
@@ -212,17 +211,9 @@ def auc_draws(data: DataSet, chance: np.ndarray) -> tuple[float, np.ndarray]:
     return float(roc_auc_score(labels, chance[rows])), np.concatenate(draws)
 
 
-def row(check: str, value: float, draws: np.ndarray, bar: str, holds: bool) -> dict:
-    """One line of the report."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {
-        "check": check,
-        "value": value,
-        "low": float(low),
-        "high": float(high),
-        "bar": bar,
-        "holds": bool(holds),
-    }
+def interval(draws: np.ndarray) -> np.ndarray:
+    """The ends of the 95 % interval, (2,)."""
+    return np.quantile(draws, [0.025, 0.975])
 
 
 def measure(data: DataSet, found: dict[str, np.ndarray]) -> list[dict]:
@@ -230,7 +221,9 @@ def measure(data: DataSet, found: dict[str, np.ndarray]) -> list[dict]:
     rows = []
     for kind, classifier in (("logistic regression", by_regression), ("recipe's head", by_head)):
         results = {name: auc_draws(data, classifier(data, values)) for name, values in found.items()}
-        rows += [row(f"{data.name}, {kind}: AUC {name}", *result, "", True) for name, result in results.items()]
+        rows += [
+            row(f"{data.name}, {kind}: AUC {name}", value, interval(draws)) for name, (value, draws) in results.items()
+        ]
         if kind == "logistic regression":
             rows += bars(data.name, results)
     return rows
@@ -242,19 +235,17 @@ def bars(name: str, results: dict[str, tuple[float, np.ndarray]]) -> list[dict]:
     (own, own_draws), (random, random_draws) = results["bundled"], results["random"]
     gain = 0.10 if name == "simulated" else 0.05
     check = f"{name}: bundled above random"
-    rows.append(row(check, own - random, own_draws - random_draws, f"≥ {gain:.2f}", own - random >= gain))
+    rows.append(row(check, own - random, interval(own_draws - random_draws), f"≥ {gain:.2f}", own - random >= gain))
     if "teacher" in results and name != "simulated":
         teacher, teacher_draws = results["teacher"]
         check = f"{name}: bundled below teacher"
-        rows.append(row(check, teacher - own, teacher_draws - own_draws, "≤ 0.02", teacher - own <= 0.02))
+        rows.append(row(check, teacher - own, interval(teacher_draws - own_draws), "≤ 0.02", teacher - own <= 0.02))
     return rows
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trunks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="240 images of each set")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser = options("trunks", __doc__, quick="240 images of each set")
     settings = parser.parse_args(arguments)
     found = trunks()
     rows = []

@@ -8,7 +8,6 @@ whose interval reaches zero on both sets. FracAtlas lies in the folder that FRAC
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import predict
@@ -50,10 +49,10 @@ def measure(name: str, root: Path, bank: FeatureBank, config: TrainConfig) -> li
             fit(head, make_loader(dataset, seeded, shuffle=True), loader, seeded)
             starts.append(predict(head, loader, progress=False)["probability"].to_numpy())
         chances[views] = np.mean(starts, axis=0)
-    return [row(name, judged.table, chances, views) for views in VIEWS]
+    return [view_row(name, judged.table, chances, views) for views in VIEWS]
 
 
-def row(name: str, table, chances: dict[int, np.ndarray], views: int) -> dict:
+def view_row(name: str, table, chances: dict[int, np.ndarray], views: int) -> dict:
     """What `views` views lose against the most views, on the same resampled sources."""
     labels = table["label"].to_numpy()
     codes = source_codes(table["source_id"].to_numpy(), len(labels))
@@ -70,21 +69,12 @@ def row(name: str, table, chances: dict[int, np.ndarray], views: int) -> dict:
     low, high = np.nanquantile(loss[1:], (0.025, 0.975))
     check = f"{name}, {views} views: AUC {own[0]:.3f}, lost against {max(VIEWS)}"
     default = views == TrainConfig().views
-    return {
-        "check": check,
-        "value": float(loss[0]),
-        "low": float(low),
-        "high": float(high),
-        "bar": "interval ≤ 0" if default else "",
-        "holds": bool(low <= 0) or not default,
-    }
+    return row(check, loss[0], (low, high), "interval ≤ 0" if default else "", low <= 0 or not default)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if the default loses AUC."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.views", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small pictures, 128 px")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser = options("views", __doc__, quick="small pictures, 128 px")
     parser.add_argument("--bank", type=Path, metavar="FOLDER", help="keep the features here")
     settings = parser.parse_args(arguments)
     config = TrainConfig(weights="distilled", image_size=128 if settings.quick else 224)
