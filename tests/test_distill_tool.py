@@ -42,7 +42,7 @@ def ramp(width: int, height: int) -> pictures.Pyramid:
 
 
 PLAIN = pictures.CropStyle(
-    whole=1.0, turn=0.0, mix=0.0, tilt=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0
+    whole=1.0, turn=0.0, tilt=0.0, coarse=0.0, mix=0.0, stretch=0.0, invert=0.0, noise=0.0, smallest_area=1.0
 )
 
 
@@ -62,7 +62,7 @@ def test_a_whole_crop_is_the_picture_squashed_to_a_square():
 
 def test_crops_without_rotation_stay_inside_the_picture():
     white = [Image.new("L", (300, 100), 255)]
-    style = pictures.CropStyle(turn=0.0, tilt=0.0, mix=0.0)
+    style = pictures.CropStyle(turn=0.0, tilt=0.0, coarse=0.0, mix=0.0)
     for seed in range(20):
         crop = pictures._geometry(white, 32, style, np.random.default_rng(seed))
         assert np.asarray(crop).min() == 255

@@ -6,6 +6,7 @@ crop is ever seen twice. Asano and Saeed ("The augmented image prior", ICLR 2023
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class CropStyle:
     whole: float = 0.15  # chance of the whole picture, squashed to a square as in evaluation
     turn: float = 0.4  # chance of a rotation by any angle
     tilt: float = 20.0  # largest rotation otherwise, degrees
+    coarse: float = 0.2  # chance that it was stored small, as a JPEG, as in many public sets
     stretch: float = 0.4  # chance that the grey levels are stretched to the full range
     invert: float = 0.08  # chance of a negative
     noise: float = 0.3  # chance of sensor noise
@@ -56,6 +58,7 @@ STYLES = {
         whole=0.3,
         turn=0.25,
         tilt=12.0,
+        coarse=0.2,
         stretch=0.2,
         invert=0.0,
         noise=0.2,
@@ -63,7 +66,16 @@ STYLES = {
         mix=0.15,
     ),
     "gentle": CropStyle(
-        smallest_area=0.4, whole=0.5, turn=0.1, tilt=10.0, stretch=0.1, invert=0.0, noise=0.0, grey=1.0, mix=0.0
+        smallest_area=0.4,
+        whole=0.5,
+        turn=0.1,
+        tilt=10.0,
+        coarse=0.1,
+        stretch=0.1,
+        invert=0.0,
+        noise=0.0,
+        grey=1.0,
+        mix=0.0,
     ),
 }
 
@@ -118,6 +130,8 @@ def random_crop(pyramid: Pyramid, side: int, style: CropStyle, rng: np.random.Ge
     crop = _geometry(pyramid, side, style, rng)
     if crop.mode == "RGB" and rng.random() < style.grey:
         crop = crop.convert("L")
+    if rng.random() < style.coarse:
+        crop = _stored_small(crop, rng)
     return _photometry(np.asarray(crop), style, rng)
 
 
@@ -143,6 +157,14 @@ def _geometry(pyramid: Pyramid, side: int, style: CropStyle, rng: np.random.Gene
     c = centre[0] * zoom_x * side - (a + b) * side / 2
     f = centre[1] * zoom_y * side - (d + e) * side / 2
     return picture.transform((side, side), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR)
+
+
+def _stored_small(crop: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The crop as it comes back from a small JPEG file."""
+    side = round(crop.size[0] * rng.uniform(0.4, 1.0))
+    file = io.BytesIO()
+    crop.resize((side, side), Image.Resampling.BOX).save(file, "JPEG", quality=int(rng.integers(30, 90)))
+    return Image.open(file).resize(crop.size, Image.Resampling.BICUBIC)
 
 
 def _photometry(crop: np.ndarray, style: CropStyle, rng: np.random.Generator) -> np.ndarray:
