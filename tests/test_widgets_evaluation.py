@@ -78,7 +78,7 @@ def test_the_panels_draw_anew_and_say_what_is_wrong(validation):
     panel = cost_panel(validation, prevalence=0.4)
     before = panel.result.value
     panel.controls["miss"].value = 50
-    assert panel.result.value != before and "a miss costs 50 false alarms" in panel.result.value
+    assert panel.result.value != before and "A miss costs 50 alarms" in panel.result.value
     panel.reset()
     assert panel.controls["miss"].value == 10
     assert "one class" in cost_panel(validation.assign(label=1), prevalence=0.4).result.value

@@ -22,6 +22,7 @@ from fracturelib import notebook
 from fracturelib.catalog import read_catalog
 from fracturelib.config import CLASS_NAMES, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
+from fracturelib.plots.style import percent
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, simulate
 from fracturelib.widgets import augmentation, common, exploration
 
@@ -325,7 +326,7 @@ def test_the_number_under_a_crop_belongs_to_that_crop(table):
         x, y, w, h = rows[augmentation.BOX].iloc[2].astype(float)
         across, down = min(right, x + w) - max(left, x), min(bottom, y + h) - max(top, y)
         share = max(across, 0) * max(down, 0) / (w * h)
-        assert sentence.startswith(f"{share:.0%}")
+        assert sentence.startswith(percent(share, 1))
 
 
 def test_larger_crops_lose_fewer_fractures(table):

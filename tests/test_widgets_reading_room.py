@@ -80,9 +80,10 @@ def test_results_come_after_the_last_case_and_go_when_one_steps_back(room):
     assert room.outcome.value == "" and room.save_button.disabled
     read_all(room)
     assert "6 answers" in room.outcome.value and room.picture.value == "" and not room.save_button.disabled
+    assert room.screen.layout.display == "none", "nothing is left to zoom into"
     assert room.buttons["f"].disabled and not room.buttons["b"].disabled
     room.buttons["b"].click()
-    assert room.outcome.value == "" and "Case 6 of 6" in room.status.value
+    assert room.outcome.value == "" and "Case 6 of 6" in room.status.value and room.screen.layout.display is None
 
 
 def test_a_reading_is_saved_once_however_often_the_button_is_pressed(room, cases, tmp_path):
@@ -107,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_said(room, tmp_path):
 
 def test_without_a_folder_there_is_nothing_to_save(cases):
     room = ReadingRoom(cases, lambda answers: [])
-    shown = [button.description for button in room.children[4].children]
+    shown = [button.description for button in room.children[5].children]
     assert shown == ["Read again from the start"]
 
 
@@ -143,7 +144,7 @@ def test_results_that_fail_are_said(cases):
 
 
 def test_every_key_of_the_desk_has_its_button(room):
-    desk = room.children[0].value
+    desk = room.children[1].value
     prefix = re.search(r"'\.(fracturelib-key-)'", html.unescape(desk)).group(1)
     assert {f"{prefix}{key}" for key in KEYS} == {made._dom_classes[0] for made in room.buttons.values()}
     assert "data-lm-suppress-shortcuts" in desk and 'tabindex="0"' in desk

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from fracturelib.config import POSITIVE, TrainConfig
 from fracturelib.images import read_radiograph
 from fracturelib.plots import image_grid
-from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, legend_above, styled
+from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, legend_above, percent, styled
 from fracturelib.runtime import seeded
 from fracturelib.transforms import denormalize, eval_transform, train_transform
 from fracturelib.widgets.common import Panel, choice, slider, steps, whole_number
@@ -182,7 +182,7 @@ def crop_example(table: pd.DataFrame, *, fraction: float, number: int = 0, seed:
         )
         part.set(xlim=(left, right), ylim=(bottom, top))
     verdict = "the label no longer fits" if seen < MOSTLY else "the label still fits"
-    return [figure, f"{seen:.0%} of the fracture's box is in sight: {verdict}."]
+    return [figure, f"{percent(seen, 1)} of the fracture's box is in sight: {verdict}."]
 
 
 def crop_panel(table: pd.DataFrame) -> Panel:

@@ -26,7 +26,6 @@ LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
 STILL, ALIVE = "fracturelib-still", "fracturelib-panel"  # classes in the page; the browser tests look for them too
 _NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
-_TABLE = "border-spacing: 12px 2px; text-align: left; font-variant-numeric: tabular-nums"
 # The still comes first and the panel right after it. Of the two, the page shows the panel if it is alive; otherwise
 # the still, and not the message that a dead panel leaves.
 _OUTPUT = ".jp-OutputArea-child"
@@ -95,6 +94,10 @@ def rows_of(controls: Iterable[widgets.Widget]) -> widgets.Box:
 class ResultArea(widgets.HTML):
     """Shows figures, tables and sentences; what was there before is replaced, never added to."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("jp-RenderedHTMLCommon")  # JupyterLab's tables: the same as in the still, and as below any cell
+
     def show(self, *contents: Any, alt: str = "") -> None:
         """Replace the contents; figures are closed, so that the notebook does not show them a second time."""
         self.value = "".join(as_html(content, alt=alt) for content in contents)
@@ -107,7 +110,7 @@ def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
         source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
     if isinstance(content, pd.DataFrame):
-        rows = content.to_html(index=False, border=0, justify="left").replace("<table", f'<table style="{_TABLE}"', 1)
+        rows = content.to_html(index=False, border=0).replace("<table", '<table style="margin-left: 0"', 1)
         return f'<div style="{_NOTE}">{rows}</div>'
     return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
 
@@ -153,16 +156,17 @@ def _visible(widget: widgets.Widget, shown: bool) -> None:
 
 
 class LivingPage(widgets.VBox):
-    """A column of widgets with a still for readers without a kernel.
+    """A column of widgets under a title, with a still for readers without a kernel.
 
     Args:
         children: the widgets.
-        title: opens the still.
+        title: stands above them, and opens the still.
     """
 
     def __init__(self, children: Sequence[widgets.Widget], *, title: str) -> None:
         self.title = title
-        super().__init__(list(children))
+        heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
+        super().__init__([heading, *children])
         self.add_class(ALIVE)
 
     def __repr__(self) -> str:
@@ -201,9 +205,8 @@ class Panel(LivingPage):
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self.reset_button = button("Reset", self.reset, tip="Back to the first settings")
-        heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
         row = rows_of([*self.controls.values(), self.reset_button])
-        super().__init__([heading, row, self.progress, self.result], title=title)
+        super().__init__([row, self.progress, self.result], title=title)
         self.update()
 
     def still(self) -> str:
@@ -217,7 +220,7 @@ class Panel(LivingPage):
     def alternative_text(self) -> str:
         """The title and the settings in words, for readers who cannot see the figure."""
         settings = (f"{control.description} {_spoken(control)}" for control in self.controls.values())
-        return f"{self.title}: {', '.join(settings)}"
+        return f"{self.title}{' ' if self.title.endswith('?') else ': '}{', '.join(settings)}"
 
     def update(self) -> None:
         """Draw with the present settings."""

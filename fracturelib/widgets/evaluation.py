@@ -89,9 +89,9 @@ def threshold_view(
 def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: float) -> Panel:
     """`threshold_view` with two sliders; both start values are rounded to the sliders' steps."""
     controls = {
-        "threshold": slider("threshold", round(threshold, 2), 0.0, 1.0, 0.01, tip="Called fractured from here on"),
+        "threshold": slider("Threshold", round(threshold, 2), 0.0, 1.0, 0.01, tip="Called fractured from here on"),
         "prevalence": slider(
-            "prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
+            "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
         ),
     }
     return Panel(partial(threshold_view, predictions), controls, title="Move the threshold")
@@ -148,11 +148,11 @@ def cost_view(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> l
 
 def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float) -> Panel:
     """`cost_view` of validation predictions, with a slider for the cost of a miss and one for the prevalence."""
-    costs = {f"{value:g} false alarms": value for value in (0.5, 1, 2, 5, 10, 20, 50, 100)}
+    costs = {f"{value:g} alarms": value for value in (0.5, 1, 2, 5, 10, 20, 50, 100)}
     controls = {
-        "miss": steps("a miss costs", costs, miss, tip="How many false alarms are as bad as one missed fracture"),
+        "miss": steps("A miss costs", costs, miss, tip="How many false alarms are as bad as one missed fracture"),
         "prevalence": slider(
-            "prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
+            "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
         ),
     }
     return Panel(partial(cost_view, predictions), controls, title="Set what errors cost")

@@ -14,7 +14,7 @@ from fracturelib import plots
 from fracturelib.config import CLASS_NAMES
 from fracturelib.images import read_radiograph
 from fracturelib.plots.reading import readers_against_model
-from fracturelib.plots.style import CLASS_COLOURS, STYLE
+from fracturelib.plots.style import CLASS_COLOURS, STYLE, percent
 from fracturelib.reading import call_scores, class_scores, cohens_kappa, disagreements, with_model
 from fracturelib.reading.scoring import ratings
 from fracturelib.widgets.exploration import mark_box
@@ -45,7 +45,7 @@ def agreement_table(read: pd.DataFrame) -> pd.DataFrame:
     for name, (first, second) in pairs.items():
         found = cohens_kappa(read[first], read[second])
         kappa = pd.Series({"value": found["kappa"], "low": found["low"], "high": found["high"]})
-        rows.append((name, f"{found['agreement']:.0%}", f"{found['expected']:.0%}", _with_interval(kappa)))
+        rows.append((name, percent(found["agreement"], 1), percent(found["expected"], 1), _with_interval(kappa)))
     return pd.DataFrame(rows, columns=["who", "say the same", "by chance alone", "Cohen's kappa"])
 
 

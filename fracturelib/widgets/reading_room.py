@@ -88,10 +88,13 @@ class ReadingRoom(LivingPage):
         self.save_button = button("Save for the class", self.save, tip="Numbers only: no name of a person or of a file")
         self.again_button = button("Read again from the start", self.restart)
         reset = button("Reset view", self.reset_view, tip="All of the picture, all of its greys")
+        self.screen = widgets.HBox(
+            [widgets.VBox([self.picture]), widgets.VBox([*self.viewer.values(), widgets.HBox([reset])])]
+        )
         super().__init__(
             [
                 widgets.HTML(_desk()),
-                widgets.HBox([widgets.VBox([self.picture]), widgets.VBox([*self.viewer.values(), reset])]),
+                self.screen,
                 rows_of(self.buttons.values()),
                 self.status,
                 rows_of([self.again_button] if folder is None else [self.save_button, self.again_button]),
@@ -156,6 +159,7 @@ class ReadingRoom(LivingPage):
             self._say()
 
     def _show_picture(self) -> None:
+        self.screen.layout.display = "none" if self.reading.finished else None
         if self.reading.finished:
             self.picture.value = ""
             return

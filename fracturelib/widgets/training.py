@@ -20,24 +20,24 @@ def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
     counts = [count for count in (20, 50, 100, 200, 400, 800) if count < images]
     return {
         "learning_rate": steps(
-            "learning rate",
+            "Learning rate",
             scale((1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), config.learning_rate),
             config.learning_rate,
             tip="How far one step of the optimiser goes",
         ),
         "hidden_units": steps(
-            "head width",
+            "Head width",
             scale((4, 16, 64, 256, 1024), config.hidden_units),
             config.hidden_units,
             tip="Units in the head's hidden layer",
         ),
-        "dropout": slider("dropout", config.dropout, 0.0, 0.9, 0.1, tip="Share of hidden units dropped in training"),
-        "epochs": whole_number("epochs, at most", config.epochs, 1, 40, tip="Passes over the training images"),
+        "dropout": slider("Dropout", config.dropout, 0.0, 0.9, 0.1, tip="Share of hidden units dropped in training"),
+        "epochs": whole_number("Epochs, at most", config.epochs, 1, 40, tip="Passes over the training images"),
         "batch_size": steps(
-            "batch size", scale((8, 16, 32, 64, 128), config.batch_size), config.batch_size, tip="Images per step"
+            "Batch size", scale((8, 16, 32, 64, 128), config.batch_size), config.batch_size, tip="Images per step"
         ),
-        "patience": whole_number("patience", config.patience, 1, 40, tip="Epochs without improvement before it stops"),
-        "images": steps("training images", scale(counts, images), images, tip="How many of the images are used"),
+        "patience": whole_number("Patience", config.patience, 1, 40, tip="Epochs without improvement before it stops"),
+        "images": steps("Training images", scale(counts, images), images, tip="How many of the images are used"),
     }
 
 

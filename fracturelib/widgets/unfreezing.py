@@ -38,18 +38,18 @@ def unfreezing_controls(benches: Mapping[str, DeepBench], *, images: int) -> dic
     total = len(first.train)
     counts = [count for count in (25, 50, 100, 200) if count < total]
     return {
-        "stage": choice("trained", stages, first.stages[min(1, len(first.stages) - 1)], tip="The rest stays frozen"),
+        "stage": choice("Trained", stages, first.stages[min(1, len(first.stages) - 1)], tip="The rest stays frozen"),
         "learning_rate": steps(
-            "learning rate",
+            "Learning rate",
             scale((1e-6, 1e-5, 1e-4, 1e-3, 1e-2), 1e-4),
             1e-4,
             tip="The same for all parts that are trained",
         ),
         "images": steps(
-            "training images", scale((*counts, total), min(images, total)), min(images, total), tip="How many are used"
+            "Training images", scale((*counts, total), min(images, total)), min(images, total), tip="How many are used"
         ),
-        "epochs": whole_number("epochs", 3, 1, 10, tip="Passes over these images, after the head's own"),
-        "trunk": choice("trunk", list(benches), next(iter(benches)), tip="Where the trunk's first weights come from"),
+        "epochs": whole_number("Epochs", 3, 1, 10, tip="Passes over these images, after the head's own"),
+        "trunk": choice("Trunk", list(benches), next(iter(benches)), tip="Where the trunk's first weights come from"),
     }
 
 
