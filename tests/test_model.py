@@ -5,7 +5,7 @@ from torchvision.models import resnet18
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, WeightsError
-from fracturelib.model import build_model
+CONFIG = TrainConfig(weights="none", precision="float32")  # whatever this machine would choose
 
 CONFIG = TrainConfig(weights="none")
 
