@@ -5,9 +5,9 @@ from torchvision.models import resnet18
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, WeightsError
-CONFIG = TrainConfig(weights="none", precision="float32")  # whatever this machine would choose
+from fracturelib.model import build_model
 
-CONFIG = TrainConfig(weights="none")
+CONFIG = TrainConfig(weights="none", precision="float32")  # whatever this machine would choose
 
 
 @pytest.fixture
