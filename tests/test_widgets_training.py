@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -109,6 +110,26 @@ def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
     assert len(pictures) == 4, "one for each epoch, and the last with the table of the runs"
     assert ["<table" in picture for picture in pictures] == [False, False, False, True]
     assert all(f"epoch {epoch} of at most 3" in words[epoch] for epoch in (1, 2, 3))
+
+
+@pytest.mark.parametrize("drawing", [0.1, 3.0])
+def test_long_work_is_drawn_now_and_then_and_never_more_drawn_than_done(bench, plain_pictures, monkeypatch, drawing):
+    panel = TrainingPanel(bench, CONFIG, background=False)
+    clock, drawn = [0.0], []
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    report = live.Report(panel, "training", threading.Event(), alt="")
+
+    def draw() -> list[str]:
+        clock[0] += drawing
+        drawn.append(clock[0])
+        return [f"picture {len(drawn)}"]
+
+    for epoch in range(1, 101):
+        clock[0] += 0.25
+        report(epoch, 100, draw)
+        assert f"epoch {epoch} of at most 100" in panel.progress.text.value
+    assert len(drawn) >= 3 and f"picture {len(drawn)}" in panel.result.value
+    assert drawn[0] - drawing >= live.REDRAW_SECONDS and len(drawn) * drawing <= 25 / live.REDRAW_TIMES
 
 
 def test_a_short_training_is_drawn_once(bench, plain_pictures):
