@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -21,6 +18,8 @@ from fracturelib.audit.words import headline, verdicts
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.images import read_radiograph
 from fracturelib.plots.style import CLASS_COLOURS, INK, SPLIT_NAMES
+from fracturelib.report.tables import grid
+from fracturelib.report.template import data_uri, fill_in
 
 PAIRS_SHOWN, GROUPS_SHOWN, FILES_SHOWN = 12, 6, 8  # in pictures; the tables have all
 ROWS_SHOWN = 20  # of damaged files
@@ -51,35 +50,29 @@ def write_page(audit: Audit, folder: str | Path) -> Path:
 
 def render(audit: Audit) -> str:
     """The page as text; every name in it is escaped."""
-    template = resources.files("fracturelib.audit").joinpath("page_template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(
+    return fill_in(
+        "audit/page_template.html",
         name=Path(audit.root).resolve().name,
         headline=headline(audit),
         verdicts=verdicts(audit),
         notes=audit.notes,
         cards=_cards(audit),
-        counts=_grid(_counts_rows(audit), ["split", "class", "files", "sources"], numeric=(2, 3)),
-        facts=_grid(audit.facts.to_numpy().tolist(), ["fact", "value"], wide=1),
-        problems=_grid(_problem_rows(audit), ["file", "problem", ""], wide=0),
+        counts=grid(["split", "class", "files", "sources"], _counts_rows(audit), numeric=(2, 3)),
+        facts=grid(["fact", "value"], audit.facts.to_numpy().tolist(), wide=1),
+        problems=grid(["file", "problem", ""], _problem_rows(audit), wide=0),
         more_problems=max(0, len(audit.problems) - ROWS_SHOWN),
         groups=_groups(audit),
         n_groups=int(audit.copies["source_id"].nunique()),
         leaks={kind: [_pair(audit, row) for row in _shown(audit, kind)] for kind in ("label", "split")},
         n_leaks={kind: int((audit.leaks["kind"] == kind).sum()) for kind in ("label", "split")},
-        sample=_grid(_sample_rows(audit), SAMPLE_HEAD, numeric=(2, 3, 4, 5, 6)),
-        shortcuts=_grid(_shortcut_rows(audit), SHORTCUT_HEAD, numeric=(1,), wide=2),
+        sample=grid(SAMPLE_HEAD, _sample_rows(audit), numeric=(2, 3, 4, 5, 6)),
+        shortcuts=grid(SHORTCUT_HEAD, _shortcut_rows(audit), numeric=(1,), wide=2),
         alarm=f"{ALARM:.2f}",
-        colours=CLASS_COLOURS,
     )
 
 
 SAMPLE_HEAD = ["split", "class", "files", "sources", "files that count", "90 % by files", "90 % honestly"]
 SHORTCUT_HEAD = ["what was seen", "AUC", "what tells most"]
-
-
-def _grid(rows: list[list[Any]], head: list[str], *, numeric: tuple[int, ...] = (), wide: int = -1) -> dict[str, Any]:
-    return {"head": head, "rows": rows, "numeric": numeric, "wide": wide}
 
 
 def _cards(audit: Audit) -> list[dict[str, str]]:
@@ -206,4 +199,4 @@ def _picture(audit: Audit, path: str, row: pd.Series) -> dict[str, str]:
 
 def _uri(pixels: np.ndarray) -> str:
     data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    return data_uri(data.tobytes(), "image/jpeg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from fracturelib.errors import ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
 from fracturelib.images import read_radiograph
 from fracturelib.plots.style import CLASS_COLOURS, STYLE
+from fracturelib.report.template import data_uri
 
 SIZE = (5.8, 4.3)  # inches; at 150 dots per inch the letters stay readable on a phone
 DPI = 150
@@ -36,7 +36,7 @@ class ReportFigure(NamedTuple):
 
     def data_uri(self) -> str:
         """The PNG as text for an `img` element, so that the page needs no other file."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+        return data_uri(self.png, "image/png")
 
 
 class Shown(NamedTuple):
@@ -223,7 +223,7 @@ def image_uri(image: np.ndarray, box: tuple[float, float, float, float] | None =
         ImageDraw.Draw(picture).rectangle((x, y, x + w, y + h), outline=CLASS_COLOURS[1], width=2)
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_uri(buffer.getvalue(), "image/jpeg")
 
 
 def _thumbnail(path: Path) -> np.ndarray:

@@ -6,11 +6,9 @@ Every text is escaped by the template engine, so that a file name cannot become 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from fracturelib import plots
@@ -20,6 +18,7 @@ from fracturelib.evaluation import Evaluation, least_certain, worst_errors
 from fracturelib.plots.style import CLASS_COLOURS
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import ReportFigure, Shown, image_uri, report_figures, save_figures, shown_pictures
+from fracturelib.report.template import fill_in
 
 PIXELS_PER_INCH = 90  # on the page; the letters of a figure are then as large as its caption
 
@@ -71,10 +70,8 @@ def write_report(
         "unsure": [_shown(one, threshold) for one in unsure],
         "figures": {name: _embedded(figure) for name, figure in figures.items()},
     }
-    template = resources.files("fracturelib.report").joinpath("page_template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     path = folder / "report.html"
-    path.write_text(environment.from_string(template).render(context), encoding="utf-8")
+    path.write_text(fill_in("report/page_template.html", **context), encoding="utf-8")
     return path
 
 
