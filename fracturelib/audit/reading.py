@@ -70,8 +70,9 @@ def measure_appearance(pixels: np.ndarray) -> dict[str, float]:
     """
     small = shrink(pixels, 128).astype(np.float32) / 255
     found = {"brightness: mean grey value": float(small.mean()), "brightness: contrast": float(small.std())}
-    for share in (1, 10, 50, 90, 99):
-        found[f"brightness: percentile {share}"] = float(np.percentile(small, share))
+    shares = (1, 10, 50, 90, 99)
+    for share, value in zip(shares, np.percentile(small, shares), strict=True):
+        found[f"brightness: percentile {share}"] = float(value)
     histogram = np.histogram(small, LEVELS, (0, 1))[0] / small.size
     for level, part in enumerate(histogram):
         found[f"brightness: share of grey values {level / LEVELS:.2f} to {(level + 1) / LEVELS:.2f}"] = float(part)

@@ -3,6 +3,11 @@
 Two wrists in the same pose look alike, and both may carry the same letter "R"; but no turning and stretching brings the
 trabeculae and edges of one onto those of the other. The map comes from keypoints by RANSAC (Fischler and Bolles,
 Communications of the ACM 24 (1981), 381–395), the verdict from the correlation over the common anatomy.
+
+A high correlation alone proves little where there is little to see: along a smooth shaft one tibia fits another as well
+here as a little further down. So the misfit that is left is held against the misfit that a small shift would make, in
+the direction in which it makes least; and a part that fits must fit more sharply than a whole, because sliding along a
+shaft until something fits leaves a part of it uncovered.
 """
 
 from __future__ import annotations
@@ -12,17 +17,30 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-from fracturelib.audit.pictures import MIRRORED, NOTHING, SIDE, Picture, describe_picture, shrink, unit_descriptors
+from fracturelib.audit.pictures import (
+    GRAIN,
+    MIRRORED,
+    NOTHING,
+    SIDE,
+    Picture,
+    describe_picture,
+    shrink,
+    unit_descriptors,
+)
 
-# Least correlation of two copies, as it is and with many keypoints that agree; chosen on half of the real sources
-# (see benchmarks/audit.py), where different radiographs reached 0.83 and 0.72.
-SAME, SAME_WITH_POINTS, MANY_POINTS = 0.9, 0.8, 20
+# Least correlation of two copies, and the largest share that their misfit may be of the misfit after a shift by GRAIN:
+# where one anatomy covers the other (from the overlap WHOLE on), and where it covers only a part. Chosen on half of the
+# real sources and on one simulated set (see benchmarks/audit.py). Different radiographs reached 0.86, and along shafts
+# 0.95, with an overlap of 0.66 and a share of 0.53; copies that overlap so little have a share below 0.28.
+SAME, WHOLE, LARGEST_MISFIT, LARGEST_MISFIT_OF_PART = 0.9, 0.9, 0.8, 0.4
 FEWEST_POINTS = 6  # keypoints that must agree on one map
-UNCLEAR = (0.45, 0.92)  # correlations between which the map is refined before the verdict
-REFINING, PROMISING = (6, 30), 0.65  # steps of the refinement; the second part only from this correlation on
+REFINING = {6: 0.45, 30: 0.65}  # steps by which a map is refined before it is given up, from which correlation on
+DIRECTIONS = 8  # of those shifts
+COARSE, HOPELESS = 2, 0.4  # of a first look: every so many pixels; correlation below which a map is dropped
 LEAST_OVERLAP = 0.5  # of the smaller anatomy
 MATCH = 0.75  # least similarity of two keypoints that are taken for the same place
 TOLERANCE = 3.0  # pixels at which a keypoint still agrees with the map
+DRAWS = 500  # of two keypoints by RANSAC: where one in ten is right, five of the draws are
 LEAST_AREA = 1200  # pixels of common anatomy
 SCALES = (0.4, 2.5)  # a copy is not made more than so much smaller or larger, after the long sides were made equal
 STRETCH = 1.4  # and not stretched by more than this; pictures are compared squeezed into a square as well
@@ -61,22 +79,40 @@ def compare(one: Picture, other: Picture, *, mirrored: bool = False) -> Evidence
 
 def best_fit(one: Picture, other: Picture, *, mirrored: bool = False) -> tuple[Evidence, np.ndarray] | None:
     """As `compare`, with the map (2, 3) from the pixels of `one` to those of `other`, both of `SIDE`."""
-    tried = [(*correlate(one, other, mapping), mapping) for mapping in candidate_maps(one, other, mirrored=mirrored)]
-    if not tried:
-        return None
-    correlation, overlap, mapping = max(tried, key=lambda attempt: attempt[0])
-    for steps in REFINING:
-        if not UNCLEAR[0] < correlation < UNCLEAR[1] or (steps > REFINING[0] and correlation < PROMISING):
+    maps = candidate_maps(one, other, mirrored=mirrored)
+    coarse = [correlate(one, other, mapping, step=COARSE)[0] for mapping in maps]
+    for place in np.argsort(coarse)[::-1]:
+        if coarse[place] < HOPELESS:
             break
+        fit = _settle(one, other, maps[place])
+        if fit is not None and _plausible(fit, mirrored):
+            points = _agreeing(one, other, fit, *_matches(one, other, mirrored))
+            return Evidence(*correlate(one, other, fit), points, *_turn_and_scale(fit, mirrored), mirrored), fit
+    return None
+
+
+def _settle(one: Picture, other: Picture, mapping: np.ndarray) -> np.ndarray | None:
+    """The map, refined as far as needed, under which both show the same radiograph; None where none is found."""
+    correlation = correlate(one, other, mapping)[0]
+    for steps, promising in REFINING.items():
+        if correlation >= SAME and _fits(one, other, mapping):
+            return mapping
+        if correlation < promising:
+            return None
         mapping = _refine(one, other, mapping, steps)
-        correlation, overlap = correlate(one, other, mapping)
-    if correlation < SAME_WITH_POINTS or overlap < LEAST_OVERLAP or not _plausible(mapping, mirrored):
-        return None
-    points = _agreeing(one, other, mapping, *_matches(one, other, mirrored))
-    if correlation < SAME and points < MANY_POINTS:
-        return None
-    evidence = Evidence(correlation, float(overlap), points, *_turn_and_scale(mapping, mirrored), mirrored)
-    return evidence, mapping
+        correlation = correlate(one, other, mapping)[0]
+    return mapping if correlation >= SAME and _fits(one, other, mapping) else None
+
+
+def _fits(one: Picture, other: Picture, mapping: np.ndarray) -> bool:
+    """Whether the misfit is small beside that of shifts by GRAIN, in the directions of a half circle."""
+    correlation, overlap = correlate(one, other, mapping)
+    if overlap < LEAST_OVERLAP:
+        return False
+    angles = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
+    shifts = [np.array([[0, 0, GRAIN * np.cos(angle)], [0, 0, GRAIN * np.sin(angle)]]) for angle in angles]
+    shifted = max(correlate(one, other, mapping + shift)[0] for shift in shifts)
+    return 1 - correlation <= (LARGEST_MISFIT if overlap >= WHOLE else LARGEST_MISFIT_OF_PART) * (1 - shifted)
 
 
 def lay_on(one: np.ndarray, other: np.ndarray, *, cells: int = 6) -> np.ndarray | None:
@@ -113,7 +149,7 @@ def candidate_maps(one: Picture, other: Picture, *, mirrored: bool = False) -> l
     flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
     # A similarity needs two keypoints, an affine map three: with few true matches it is found far more often.
     mapping, agree = cv2.estimateAffinePartial2D(
-        one.points[here] @ flip, other.points[there], method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE
+        one.points[here] @ flip, other.points[there], method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=DRAWS
     )
     maps = []
     if mapping is not None and int(agree.sum()) >= FEWEST_POINTS:
@@ -162,17 +198,21 @@ def _about_the_middle(one: Picture, other: Picture, degrees: float, flip: np.nda
     return np.column_stack([linear, middles[1] - linear @ middles[0]])
 
 
-def correlate(one: Picture, other: Picture, mapping: np.ndarray) -> tuple[float, float]:
-    """Correlation of the fine structure over the common anatomy, and that anatomy's share of the smaller one."""
-    height, width = other.structure.shape
-    moved = cv2.warpAffine(_values(one), mapping, (width, height), flags=cv2.INTER_LINEAR)
-    anatomy = cv2.warpAffine(_anatomy(one), mapping, (width, height), flags=cv2.INTER_NEAREST)
-    common = (anatomy & _anatomy(other)).astype(np.float32)
-    whole = np.count_nonzero(_anatomy(one)) * abs(np.linalg.det(mapping[:, :2]))
-    area, smaller = float(common.sum()), max(1.0, min(whole, np.count_nonzero(_anatomy(other))))
-    if area < LEAST_AREA:
+def correlate(one: Picture, other: Picture, mapping: np.ndarray, *, step: int = 1) -> tuple[float, float]:
+    """Correlation of the fine structure over the common anatomy, and that anatomy's share of the smaller one.
+
+    With `step`, only every so many pixels of each row and column are looked at.
+    """
+    there = other.structure[::step, ::step]
+    size = there.shape[::-1]
+    moved = cv2.warpAffine(_values(one.structure), mapping / step, size, flags=cv2.INTER_LINEAR)
+    anatomy = cv2.warpAffine(_anatomy(one.structure), mapping / step, size, flags=cv2.INTER_NEAREST)
+    common = (anatomy & _anatomy(there)).astype(np.float32)
+    whole = np.count_nonzero(_anatomy(one.structure)) * abs(np.linalg.det(mapping[:, :2])) / step**2
+    area, smaller = float(common.sum()), max(1.0, min(whole, np.count_nonzero(_anatomy(there))))
+    if area * step**2 < LEAST_AREA:
         return 0.0, area / smaller
-    a, b = moved * common, _values(other) * common  # 0 outside, and nearly 0 in the mean
+    a, b = moved * common, _values(there) * common  # 0 outside, and nearly 0 in the mean
     a, b = a - common * (a.sum() / area), b - common * (b.sum() / area)
     power = np.vdot(a, a) * np.vdot(b, b)
     return float(np.vdot(a, b) / np.sqrt(max(power, 1e-9))), min(1.0, area / smaller)
@@ -183,20 +223,22 @@ def _refine(one: Picture, other: Picture, mapping: np.ndarray, steps: int) -> np
     start = cv2.invertAffineTransform(mapping).astype(np.float32)  # OpenCV asks for the way back
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
     try:
-        _, found = cv2.findTransformECC(_values(other), _values(one), start, cv2.MOTION_AFFINE, stop, _anatomy(one), 3)
+        _, found = cv2.findTransformECC(
+            _values(other.structure), _values(one.structure), start, cv2.MOTION_AFFINE, stop, _anatomy(one.structure), 3
+        )
     except cv2.error:  # does not converge: there is nothing to refine
         return mapping
     return cv2.invertAffineTransform(found.astype(np.float64))
 
 
-def _values(picture: Picture) -> np.ndarray:
-    """The structure as float32 with 0, the mean, where there is no anatomy."""
-    return np.where(picture.structure == NOTHING, 0, picture.structure).astype(np.float32)
+def _values(structure: np.ndarray) -> np.ndarray:
+    """`Picture.structure` as float32 with 0, the mean, where there is no anatomy."""
+    return np.where(structure == NOTHING, 0, structure).astype(np.float32)
 
 
-def _anatomy(picture: Picture) -> np.ndarray:
+def _anatomy(structure: np.ndarray) -> np.ndarray:
     """1 where there is anatomy, else 0, uint8."""
-    return (picture.structure != NOTHING).view(np.uint8)
+    return (structure != NOTHING).view(np.uint8)
 
 
 def _plausible(mapping: np.ndarray, mirrored: bool) -> bool:

@@ -91,11 +91,13 @@ def find_leaks(table: pd.DataFrame, links: pd.DataFrame, root: Path) -> pd.DataF
         and the evidence of its registration (NaN where there is none). Pairs with evidence come first.
     """
     rows = []
+    inside = dict(list(links.groupby(table["source_id"].to_numpy()[links["one"].to_numpy(int)])))
     for kind, column in (("split", "split"), ("label", "label")):
         known = table[table[column] != (NO_SPLIT if kind == "split" else UNKNOWN)]
         several = known.groupby("source_id")[column].transform("nunique") > 1
         for source, part in known[several].groupby("source_id", sort=False):
-            rows.append(_leak(kind, column, str(source), part, links, root if len(rows) < MOST_COMPARED else None))
+            joining = inside.get(source, links[:0])
+            rows.append(_leak(kind, column, str(source), part, joining, root if len(rows) < MOST_COMPARED else None))
     leaks = pd.DataFrame(rows, columns=list(LEAK_COLUMNS))
     rank = leaks["how"].map({"same pixels": 0, "registered": 0, "through other copies": 1, "by name only": 2})
     return leaks.iloc[np.lexsort((rank, leaks["kind"] == "split"))].reset_index(drop=True)
