@@ -113,6 +113,27 @@ def test_different_patients_in_one_pose_are_no_copies(forearms, tmp_path):
         assert all(compare_either_way(one, other) is None for other in reads[row + 1 :])
 
 
+def shaft(patient: int) -> np.ndarray:
+    """A smooth shaft in soft tissue with a joint at one end, and noise: nearly all there is to see is its outline."""
+    rng = np.random.default_rng(patient)
+    y, x = np.mgrid[:240, :200].astype(float)
+    across = np.abs(x - 100 - 0.02 * (patient % 4) * (y - 120))
+    picture = 40 + 0.8 * np.clip(90 - across, 0, None) + 70 * np.exp(-(((across - 14) / 4) ** 2)) + 30 * (across < 14)
+    joint = (210, 40, 30, 200)[patient % 4]
+    from_joint = np.hypot(x - 100 - 25 * (patient % 3 - 1), y - joint)
+    picture += 60 * np.exp(-(((from_joint - 30) / 5) ** 2))
+    picture += 50 * np.exp(-(((from_joint - 60) / 5) ** 2)) * (y > joint - 20)
+    return np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
+
+
+def test_shafts_whose_outlines_fit_are_no_copies_but_a_turned_one_is():
+    shafts = [shaft(patient) for patient in range(12)]
+    pictures = [describe_picture(pixels) for pixels in shafts]
+    merged = [(a, b) for a in range(12) for b in range(12) if a != b and compare(pictures[a], pictures[b])]
+    assert merged == []
+    assert all(compare(one, describe_picture(turned(pixels, 20))) for one, pixels in zip(pictures, shafts, strict=True))
+
+
 def test_a_mirrored_descriptor_is_that_of_the_mirrored_picture(forearms):
     plain = describe_picture(forearms[0])
     mirror = describe_picture(np.ascontiguousarray(forearms[0][:, ::-1]))
