@@ -9,7 +9,6 @@ HTML. Where the panel is alive the still is hidden; where it cannot be (no kerne
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 
 from fracturelib.errors import FracturelibError
 from fracturelib.notebook import encode
+from fracturelib.report.template import data_uri
 
 LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
@@ -107,12 +107,16 @@ def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
     """One figure, table or sentence as HTML."""
     if isinstance(content, Figure):
         data, kind = encode(content)
-        source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-        return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
+        return image_html(data, kind, alt)
     if isinstance(content, pd.DataFrame):
         rows = content.to_html(index=False, border=0).replace("<table", '<table style="margin-left: 0"', 1)
         return f'<div style="{_NOTE}">{rows}</div>'
     return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
+
+
+def image_html(data: bytes, kind: str, alt: str) -> str:
+    """A picture of the media type `kind`, with alternative text, as an HTML image."""
+    return f'<img src="{data_uri(data, kind)}" alt="{html.escape(alt)}" style="max-width: 100%">'
 
 
 class ProgressRow(widgets.HBox):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import uuid
@@ -18,7 +17,16 @@ from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import FracturelibError
 from fracturelib.images import read_radiograph
 from fracturelib.reading import SURENESS, Reading, save_reading
-from fracturelib.widgets.common import LivingPage, ResultArea, as_html, button, rows_of, slider, whole_number
+from fracturelib.widgets.common import (
+    LivingPage,
+    ResultArea,
+    as_html,
+    button,
+    image_html,
+    rows_of,
+    slider,
+    whole_number,
+)
 
 HEIGHT = 460  # pixels of the radiograph on the page
 KEYS = {"f": "fractured", "n": "not fractured", "1": SURENESS[1], "2": SURENESS[2], "3": SURENESS[3], "b": "back"}
@@ -52,8 +60,7 @@ def picture_html(picture: np.ndarray, alt: str) -> str:
     """A picture (H, W), uint8, as an HTML image."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
+    return image_html(buffer.getvalue(), "image/png", alt)
 
 
 class ReadingRoom(LivingPage):
