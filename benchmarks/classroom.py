@@ -22,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from benchmarks.outcome import finish
-from fracturelib.readiness import images_per_second
+from fracturelib.readiness import batches_per_second
 from fracturelib.widgets.common import STILL
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.quick and settings.write:
         parser.error("outputs of fast mode are not for keeping: use --write without --quick")
     os.environ.update(ENVIRONMENT | ({"FRACTURELIB_FAST": "1"} if settings.quick else {}))
-    rows = [row("trunk: images per second (readiness.REFERENCE_SPEED)", images_per_second(), None)]
+    rows = [row("batches per second (readiness.REFERENCE_SPEED)", batches_per_second(), None)]
     for file in notebooks(settings.only, solutions=settings.write):
         rows.append(row(f"{file.stem}: minutes", execute(file, write=settings.write), MOST_MINUTES))
         print(f"{file.name}: {rows[-1]['value']:.2f} minutes", flush=True)

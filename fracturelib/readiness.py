@@ -18,15 +18,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from fracturelib import __version__
 from fracturelib.config import TrainConfig
 from fracturelib.errors import FracturelibError
+from fracturelib.model import build_model
 from fracturelib.notebook import notebook_run, project_folder
 from fracturelib.runtime import fast_mode, library_versions, offline
 from fracturelib.simulation import ensure_simulated
 from fracturelib.simulation.plan import make_plan
 from fracturelib.simulation.writer import is_complete
-from fracturelib.weights import available_weights, fetch_imagenet, load_trunk
+from fracturelib.transforms import train_transform
+from fracturelib.weights import available_weights, fetch_imagenet
 
 # The data sets that the notebooks make on first use at their default settings (a test compares the two).
 SETS: dict[str, dict[str, Any]] = {
@@ -40,12 +45,12 @@ RUN_CONFIG = TrainConfig(image_size=160, views=2, seed=0)  # … and its setting
 NEEDED_MEMORY = 3.0  # GB of the machine: a notebook at default settings, a browser and the system beside it
 NEEDED_DISK = 1.0  # GB free: the data sets, a run and its features, with room for a class's own runs
 KERNEL_SECONDS = 90  # longest wait for a kernel on a slow disk
-# Minutes of computing at default settings on a machine whose trunk reads REFERENCE_SPEED images a second (160 × 160
-# pixels). `python -m benchmarks.classroom` gave 03 on two quiet cores, 02, 04 and 06 on busy ones; 01 and 05, measured
-# only beside other work (3.8 and 4.9), are estimates. Not all of the work is the trunk's, so this is rough.
-NOTEBOOK_MINUTES = {"01": 2.0, "02": 0.5, "03": 1.7, "04": 1.0, "05": 4.0, "06": 0.4}
-REFERENCE_SPEED = 69.0
-SLOW = 2.5  # times slower than the reference: the longest notebooks no longer fit into a class
+# Minutes of computing at default settings, the data being there, and the speed (`batches_per_second`) of the machine
+# that took them: two quiet cores with AVX-512 and bfloat16, by `python -m benchmarks.classroom`. Held to AVX2 and
+# float32 it did 6.5 batches a second; 03 then took 0.88 minutes and 05 1.33, where the estimate says 1.1 and 1.7.
+NOTEBOOK_MINUTES = {"01": 0.28, "02": 0.13, "03": 0.49, "04": 0.32, "05": 0.81, "06": 0.16}
+REFERENCE_SPEED = 14.0
+MOST_MINUTES = 5.0  # a notebook that computes longer than this holds up a class
 
 
 @dataclass(frozen=True)
@@ -233,27 +238,34 @@ def _panels() -> tuple[bool, str, str]:
 
 def _minutes() -> tuple[bool, str, str]:
     """Estimated computing time of each notebook; a slow machine is a fact to know, not a fault."""
-    factor = REFERENCE_SPEED / images_per_second()
+    factor = REFERENCE_SPEED / batches_per_second()
     minutes = {name: factor * each for name, each in NOTEBOOK_MINUTES.items()}
     note = ""
     if fast_mode():
         note = " (much less now, since FRACTURELIB_FAST is set)"
-    elif factor > SLOW:
+    elif max(minutes.values()) > MOST_MINUTES:
         note = (
             f" (slow or busy, {factor:.0f} times slower than the reference: FRACTURELIB_FAST=1 makes everything small)"
         )
     return True, "about " + ", ".join(f"{name}: {each:.1f} min" for name, each in minutes.items()) + note, ""
 
 
-def images_per_second(*, batch: int = 16, side: int = 160, repeats: int = 3) -> float:
-    """How many images a second the trunk reads on this machine: the best of a few tries."""
-    import torch
+def batches_per_second(*, images: int = 16, repeats: int = 4) -> float:
+    """How often a second this machine does a small piece of the notebooks' work: the best of a few tries.
 
-    trunk, _ = load_trunk("resnet18", "none", seed=0)
-    images, fastest = torch.zeros(batch, 3, side, side), float("inf")
-    with torch.inference_mode():
-        for _ in range(repeats + 1):  # the first one warms up
-            started = time.perf_counter()
-            trunk.eval()(images)
-            fastest = min(fastest, time.perf_counter() - started)
-    return batch / fastest
+    The piece: augment a radiograph four times for every one of the `images`, and send these through the trunk, in the
+    precision that it has in the notebooks here. On the reference each of the two takes about half of the time, as the
+    trunk and all other work do in notebook 03. So a processor without bfloat16, whose trunk alone is slow, is not
+    taken for one that is slow in everything.
+    """
+    config = replace(RUN_CONFIG, weights="none")
+    model, transform = build_model(config), train_transform(config)
+    radiograph, fastest, cores = np.zeros((256, 256), np.uint8), float("inf"), torch.get_num_threads()
+    for _ in range(repeats + 1):  # the first one warms up
+        started = time.perf_counter()
+        torch.set_num_threads(1)  # so small a picture is no work for two, and on a busy machine they wait for each other
+        augmented = [transform(radiograph) for _ in range(4 * images)]
+        torch.set_num_threads(cores)
+        model.frozen_features(torch.stack(augmented[:images]))
+        fastest = min(fastest, time.perf_counter() - started)
+    return 1 / fastest

@@ -144,13 +144,17 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(monkeypatch):
     assert findings["Python"].ready and findings["panels"].ready and len(findings) == 9
 
 
+def test_the_speed_of_this_machine_is_a_number():
+    assert 0 < readiness.batches_per_second(images=2, repeats=1) < float("inf")
+
+
 def test_a_slow_machine_gets_more_minutes(monkeypatch):
     monkeypatch.delenv("FRACTURELIB_FAST", raising=False)  # `make test` sets it
-    monkeypatch.setattr(readiness, "images_per_second", lambda: readiness.REFERENCE_SPEED / 2)
+    monkeypatch.setattr(readiness, "batches_per_second", lambda: readiness.REFERENCE_SPEED / 2)
     ready, found, _ = readiness._minutes()
     assert ready and f"03: {2 * readiness.NOTEBOOK_MINUTES['03']:.1f} min" in found and "FAST" not in found
-    monkeypatch.setattr(readiness, "images_per_second", lambda: readiness.REFERENCE_SPEED / 6)
-    assert "6 times slower" in readiness._minutes()[1] and "FRACTURELIB_FAST=1" in readiness._minutes()[1]
+    monkeypatch.setattr(readiness, "batches_per_second", lambda: readiness.REFERENCE_SPEED / 10)
+    assert "10 times slower" in readiness._minutes()[1] and "FRACTURELIB_FAST=1" in readiness._minutes()[1]
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
