@@ -263,7 +263,7 @@ def batches_per_second(*, images: int = 16, repeats: int = 4) -> float:
     radiograph, fastest, cores = np.zeros((256, 256), np.uint8), float("inf"), torch.get_num_threads()
     for _ in range(repeats + 1):  # the first one warms up
         started = time.perf_counter()
-        torch.set_num_threads(1)  # so small a picture is no work for two, and on a busy machine they wait for each other
+        torch.set_num_threads(1)  # a picture is too small to share: on a busy machine threads would wait
         augmented = [transform(radiograph) for _ in range(4 * images)]
         torch.set_num_threads(cores)
         model.frozen_features(torch.stack(augmented[:images]))
