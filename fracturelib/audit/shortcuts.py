@@ -19,7 +19,6 @@ from fracturelib.catalog import UNKNOWN
 from fracturelib.catalog.metadata import OWN_COLUMNS
 from fracturelib.catalog.splits import group_numbers
 from fracturelib.evaluation import scores
-from fracturelib.runtime import available_cores
 
 ALARM = 0.60  # AUC above which a sign is flagged
 ANSWER = 0.99  # AUC of a single column from which on it is no sign but the answer
@@ -136,8 +135,6 @@ def _cross_validated(signs: np.ndarray, labels: np.ndarray, groups: np.ndarray) 
     chance = np.empty(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for train, test in folds.split(signs, labels, groups):
-        forest = RandomForestClassifier(
-            TREES, min_samples_leaf=5, class_weight="balanced", random_state=0, n_jobs=available_cores()
-        )
+        forest = RandomForestClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=0)
         chance[test] = forest.fit(signs[train], labels[train]).predict_proba(signs[test])[:, 1]
     return chance
