@@ -30,8 +30,8 @@ from fracturelib.audit.pictures import (
 
 # Least correlation of two copies, and the largest share that their misfit may be of the misfit after a shift by GRAIN:
 # where one anatomy covers the other (from the overlap WHOLE on), and where it covers only a part. Chosen on half of the
-# real sources and on one simulated set (see benchmarks/audit.py). Different radiographs reached 0.86, and along shafts
-# 0.95, with an overlap of 0.66 and a share of 0.53; copies that overlap so little have a share below 0.28.
+# real sources, one clean and two leaky simulated sets. Different radiographs reached 0.86, and along two shafts 0.95,
+# with an overlap of 0.66 and a share of 0.53; the few copies that overlapped so little had a share below 0.28.
 SAME, WHOLE, LARGEST_MISFIT, LARGEST_MISFIT_OF_PART = 0.9, 0.9, 0.8, 0.4
 FEWEST_POINTS = 6  # keypoints that must agree on one map
 REFINING = {6: 0.45, 30: 0.65}  # steps by which a map is refined before it is given up, from which correlation on
