@@ -95,10 +95,14 @@ def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
     """
     folder = Path(folder)
     try:
-        return train_run(config, folder=folder, resume=True)
-    except RunError as reason:
+        run = train_run(config, folder=folder, resume=True)
+        if run.repeats_here:
+            return run
+        reason = "it was made on a machine with bfloat16"
+    except RunError as error:
         read_record(folder)  # raises for a folder that is no run
-        print(f"The run in runs/{folder.name} does not fit any more ({reason.what}). It is trained anew.")
+        reason = error.what
+    print(f"The run in runs/{folder.name} does not fit any more ({reason}). It is trained anew.")
     shutil.rmtree(folder)
     return train_run(config, folder=folder)
 

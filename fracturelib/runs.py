@@ -53,6 +53,11 @@ class Run:
         """The operating point, chosen on validation images when the run was made."""
         return self.record["threshold"]
 
+    @property
+    def repeats_here(self) -> bool:
+        """Whether this machine computes in the run's precision, and so repeats its numbers."""
+        return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record["precision"]
+
 
 def load_run(folder: str | Path) -> Run:
     """Reload a finished run; nothing in the folder is executed.
@@ -154,6 +159,10 @@ def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> Fract
             cause="the weights file was replaced, or another version of the libraries makes other random weights",
             cure=f"bring back the weights with the fingerprint {record['weights']['sha256'][:12]}…, or train again",
         )
+    # What was computed in float32 is repeated so where there is bfloat16. The other way round it would be emulated, and
+    # take many times as long: then the numbers differ in the third digit.
+    if record.get("precision") == "float32":
+        model.precision = "float32"
     return model
 
 

@@ -251,15 +251,26 @@ def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, 
         if folder.exists() and resume:
             raise RunError("the run is finished, and was made with other settings")
         folder.mkdir(parents=True)
-        return "a run"
+        return made
 
+    made = SimpleNamespace(repeats_here=True)
     monkeypatch.setattr(notebook, "train_run", pretend)
     folder = tmp_path / "runs" / "notebook"
-    assert notebook_run(CONFIG, folder) == "a run" and calls == [True]
+    assert notebook_run(CONFIG, folder) is made and calls == [True]
     record = {"format": "fracturelib run 1", "config": {}, "weights": {}, "data": {}}
     (folder / "config.json").write_text(json.dumps(record))
-    assert notebook_run(CONFIG, folder) == "a run" and calls == [True, True, False]
+    assert notebook_run(CONFIG, folder) is made and calls == [True, True, False]
     assert "made with other settings" in capsys.readouterr().out and str(tmp_path) not in capsys.readouterr().out
+
+
+def test_a_run_of_a_machine_with_bfloat16_is_made_anew_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        notebook, "train_run", lambda config, *, folder, resume=False: SimpleNamespace(repeats_here=not resume)
+    )
+    folder = tmp_path / "runs" / "notebook"
+    folder.mkdir(parents=True)
+    assert notebook_run(CONFIG, folder).repeats_here
+    assert "bfloat16" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
