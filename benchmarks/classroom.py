@@ -57,6 +57,7 @@ def execute(file: Path, *, write: bool) -> float:
     if write:
         notebook["metadata"].pop("widgets", None)
         for cell in notebook["cells"]:
+            cell["metadata"].pop("execution", None)  # the hours of an earlier run
             if cell["cell_type"] == "code":
                 cell["outputs"] = without_bars(cell["outputs"])
         notebook["metadata"]["fracturelib"] = {"code": code_fingerprint(notebook)}
