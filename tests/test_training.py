@@ -106,7 +106,7 @@ def test_validation_agrees_with_scikit_learn(features):
 
 def test_one_class_in_validation_gives_no_auc_but_trains(features):
     dataset = features.val.dataset
-    kept = (dataset.table["label"] == 0).to_numpy()
+    kept = (dataset.table["label"] == 0).to_numpy(copy=True)
     one_class = FeatureDataset(dataset.table[kept].reset_index(drop=True), dataset.features[:, kept])
     history = fit(build_model(CONFIG), features.train, make_loader(one_class, CONFIG, shuffle=False), CONFIG)
     assert history["val_auc"].isna().all() and history["val_loss"].notna().all()
