@@ -9,7 +9,6 @@ others, which had no part in that. The real sets lie in the folder that FRACTURE
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import resource
@@ -26,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.outcome import finish
+from benchmarks.outcome import finish, options, row
 from benchmarks.trunks import DataSet as TrunkData
 from benchmarks.trunks import auc_draws, by_head, by_regression, features
 from fracturelib.audit import Audit, audit
@@ -51,11 +50,6 @@ CORES = 2
 # FracAtlas holds some radiographs twice. All pairs that the audit joins were looked at; those above this correlation
 # show the same radiograph, and one below it counts as a false alarm.
 LOOKED_ALIKE = 0.92
-
-
-def row(check: str, value: float, bar: str = "", *, holds: bool = True) -> dict:
-    """One line of the report without an interval."""
-    return {"check": check, "value": float(value), "low": None, "high": None, "bar": bar, "holds": bool(holds)}
 
 
 def wrist_truth(path: str) -> str:
@@ -95,22 +89,22 @@ def wrist_rows(*, quick: bool) -> list[dict]:
     """Sources with names; pairs without."""
     part: Callable[[str], bool] | None = (lambda path: len(path) % 3 == 0) if quick else None
     named = quietly(WRIST, rows=part)
-    rows = [row("wrist, with names: sources", named.n_sources, "≤ 190", holds=named.n_sources <= 190)]
+    rows = [row("wrist, with names: sources", named.n_sources, bar="≤ 190", holds=named.n_sources <= 190)]
     source = named.table.set_index("path")["source_id"]
     three, other = (
         {source[path] for path in source.index if path.startswith(start)}
         for start in ("val/not fractured/3-", "train/not fractured/69-")
     )
     if three and other:
-        rows.append(row("wrist: val 3 = train 69 found", three == other, "1", holds=three == other))
+        rows.append(row("wrist: val 3 = train 69 found", three == other, bar="1", holds=three == other))
     blind = quietly(WRIST, rows=part, names=False)
     truth = blind.table["path"].map(wrist_truth)
     for label, chosen in (("", np.ones(len(truth), bool)), (", held-out half", truth.map(held_out).to_numpy())):
         precision, recall = pair_scores(truth[chosen].to_numpy(), blind.table["source_id"][chosen].to_numpy())
         rows.append(
-            row(f"wrist, without names{label}: precision of pairs", precision, "≥ 0.98", holds=precision >= 0.98)
+            row(f"wrist, without names{label}: precision of pairs", precision, bar="≥ 0.98", holds=precision >= 0.98)
         )
-        rows.append(row(f"wrist, without names{label}: recall of pairs", recall, "≥ 0.90", holds=recall >= 0.90))
+        rows.append(row(f"wrist, without names{label}: recall of pairs", recall, bar="≥ 0.90", holds=recall >= 0.90))
     return rows
 
 
@@ -125,7 +119,9 @@ def fracatlas_rows(*, quick: bool) -> list[dict]:
     ends = set(doubtful["path_one"]) | set(doubtful["path_other"])
     for label, chosen in (("", paths), (", held-out half", paths[[held_out(Path(path).stem) for path in paths]])):
         false = len(ends & set(chosen)) / max(len(chosen), 1)
-        rows.append(row(f"FracAtlas{label}: share of files in a doubtful group", false, "≤ 0.01", holds=false <= 0.01))
+        rows.append(
+            row(f"FracAtlas{label}: share of files in a doubtful group", false, bar="≤ 0.01", holds=false <= 0.01)
+        )
     return rows
 
 
@@ -139,9 +135,9 @@ def simulated_rows(*, quick: bool) -> list[dict]:
         true, found = truth[result.table["path"]].to_numpy(), result.table["source_id"].to_numpy()
         _, recall = pair_scores(true, found)
         merged = int(((pd.crosstab(true, found) > 0).sum(axis=0) > 1).sum())
-        rows.append(row(f"simulated, {name}: radiographs merged wrongly", merged, "0", holds=merged == 0))
+        rows.append(row(f"simulated, {name}: radiographs merged wrongly", merged, bar="0", holds=merged == 0))
         if leaky:
-            rows.append(row("simulated, leaky: planted copies found", recall, "1", holds=recall == 1))
+            rows.append(row("simulated, leaky: planted copies found", recall, bar="1", holds=recall == 1))
     return rows
 
 
@@ -181,9 +177,9 @@ def speed_rows(*, quick: bool) -> list[dict]:
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     cold, warm = seconds
     return [
-        row(f"{count:,} files: seconds, first time", cold, "≤ 360", holds=cold <= 360),
-        row(f"{count:,} files: seconds, second time", warm, "≤ 20", holds=warm <= 20),
-        row(f"{count:,} files: GB of memory", memory, "≤ 3", holds=memory <= 3),
+        row(f"{count:,} files: seconds, first time", cold, bar="≤ 360", holds=cold <= 360),
+        row(f"{count:,} files: seconds, second time", warm, bar="≤ 20", holds=warm <= 20),
+        row(f"{count:,} files: GB of memory", memory, bar="≤ 3", holds=memory <= 3),
     ]
 
 
@@ -209,17 +205,13 @@ def split_rows(*, quick: bool) -> list[dict]:
             chance = classifier(data, found)
             judged = TrunkData("wrist", table.assign(group=table["source_id"]), images, crossed=True)
             value, draws = auc_draws(judged, chance)
-            low, high = np.quantile(draws, [0.025, 0.975])
-            rows.append(row(f"wrist, {name}, {split}: AUC", value) | {"low": float(low), "high": float(high)})
+            rows.append(row(f"wrist, {name}, {split}: AUC", value, np.quantile(draws, [0.025, 0.975])))
     return rows
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a part of each set")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
-    settings = parser.parse_args(arguments)
+    settings = options("audit", __doc__, quick="a part of each set").parse_args(arguments)
     parts = [
         (wrist_rows, WRIST),
         (split_rows, WRIST),

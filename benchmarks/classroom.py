@@ -8,7 +8,6 @@ whether code and outputs still belong together.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import re
@@ -21,12 +20,11 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from benchmarks.outcome import finish
-from fracturelib.readiness import batches_per_second
+from benchmarks.outcome import finish, options, row
+from fracturelib.readiness import MOST_MINUTES, batches_per_second
 from fracturelib.widgets.common import STILL
 
 PROJECT = Path(__file__).resolve().parents[1]
-MOST_MINUTES = 5.0
 MOST_SECONDS = 1.5  # median, from the moved slider to the finished curves
 MOVES = 8
 TIMEOUT = 1200  # seconds for one cell on a busy machine
@@ -92,10 +90,9 @@ def panel_seconds(*, moves: int = MOVES) -> list[float]:
             return [lab.seconds_to_answer(panel, sliders[move % len(sliders)]) for move in range(moves)]
 
 
-def row(check: str, value: float, bar: float | None, *, low: float | None = None, high: float | None = None) -> dict:
-    """One row of the table; without a bar it only informs."""
-    holds, text = (True, "") if bar is None else (value <= bar, f"≤ {bar:g}")
-    return {"check": check, "value": value, "low": low, "high": high, "bar": text, "holds": holds}
+def at_most(check: str, value: float, bar: float) -> dict:
+    """A row that holds up to its bar."""
+    return row(check, value, bar=f"≤ {bar:g}", holds=value <= bar)
 
 
 def notebooks(numbers: list[str] | None, *, solutions: bool) -> list[Path]:
@@ -107,9 +104,7 @@ def notebooks(numbers: list[str] | None, *, solutions: bool) -> list[Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.classroom", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fast mode: tiny sizes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser = options("classroom", __doc__, quick="fast mode: tiny sizes")
     parser.add_argument("--write", action="store_true", help="keep the outputs in the notebooks and their solutions")
     parser.add_argument("--only", nargs="+", metavar="NN", help="these notebooks, for example 03 06")
     parser.add_argument("--no-panel", action="store_true", help="leave out the panel in the browser")
@@ -117,9 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.quick and settings.write:
         parser.error("outputs of fast mode are not for keeping: use --write without --quick")
     os.environ.update(ENVIRONMENT | ({"FRACTURELIB_FAST": "1"} if settings.quick else {}))
-    rows = [row("batches per second (readiness.REFERENCE_SPEED)", batches_per_second(), None)]
+    rows = [row("batches per second (readiness.REFERENCE_SPEED)", batches_per_second())]
     for file in notebooks(settings.only, solutions=settings.write):
-        rows.append(row(f"{file.stem}: minutes", execute(file, write=settings.write), MOST_MINUTES))
+        rows.append(at_most(f"{file.stem}: minutes", execute(file, write=settings.write), MOST_MINUTES))
         print(f"{file.name}: {rows[-1]['value']:.2f} minutes", flush=True)
     if not settings.no_panel:
         rows += panel_rows()
@@ -135,8 +130,8 @@ def panel_rows() -> list[dict]:
         print("no Chromium on this machine: the panel is not measured")
         return []
     seconds = panel_seconds()
-    return [row(f"03's panel: seconds, median of {len(seconds)}", statistics.median(seconds), MOST_SECONDS)] + [
-        row(f"03's panel: seconds, {name}", value, None)
+    return [at_most(f"03's panel: seconds, median of {len(seconds)}", statistics.median(seconds), MOST_SECONDS)] + [
+        row(f"03's panel: seconds, {name}", value)
         for name, value in (("fastest", min(seconds)), ("slowest", max(seconds)))
     ]
 

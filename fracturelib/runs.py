@@ -56,7 +56,7 @@ class Run:
     @property
     def repeats_here(self) -> bool:
         """Whether this machine computes in the run's precision, and so repeats its numbers."""
-        return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record["precision"]
+        return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record.get("precision")
 
 
 def load_run(folder: str | Path) -> Run:

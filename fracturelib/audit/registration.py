@@ -84,30 +84,33 @@ def best_fit(one: Picture, other: Picture, *, mirrored: bool = False) -> tuple[E
     for place in np.argsort(coarse)[::-1]:
         if coarse[place] < HOPELESS:
             break
-        fit = _settle(one, other, maps[place])
-        if fit is not None and _plausible(fit, mirrored):
+        settled = _settle(one, other, maps[place])
+        if settled is not None and _plausible(settled[0], mirrored):
+            fit, correlation, overlap = settled
             points = _agreeing(one, other, fit, *_matches(one, other, mirrored))
-            return Evidence(*correlate(one, other, fit), points, *_turn_and_scale(fit, mirrored), mirrored), fit
+            return Evidence(correlation, overlap, points, *_turn_and_scale(fit, mirrored), mirrored), fit
     return None
 
 
-def _settle(one: Picture, other: Picture, mapping: np.ndarray) -> np.ndarray | None:
-    """The map, refined as far as needed, under which both show the same radiograph; None where none is found."""
-    correlation = correlate(one, other, mapping)[0]
+def _settle(one: Picture, other: Picture, mapping: np.ndarray) -> tuple[np.ndarray, float, float] | None:
+    """The map, refined as far as needed, under which both show the same radiograph, with its correlation and overlap.
+
+    None where none is found.
+    """
+    correlation, overlap = correlate(one, other, mapping)
     for steps, promising in REFINING.items():
-        if correlation >= SAME and _fits(one, other, mapping):
-            return mapping
+        if _fits(one, other, mapping, correlation, overlap):
+            return mapping, correlation, overlap
         if correlation < promising:
             return None
         mapping = _refine(one, other, mapping, steps)
-        correlation = correlate(one, other, mapping)[0]
-    return mapping if correlation >= SAME and _fits(one, other, mapping) else None
+        correlation, overlap = correlate(one, other, mapping)
+    return (mapping, correlation, overlap) if _fits(one, other, mapping, correlation, overlap) else None
 
 
-def _fits(one: Picture, other: Picture, mapping: np.ndarray) -> bool:
-    """Whether the misfit is small beside that of shifts by GRAIN, in the directions of a half circle."""
-    correlation, overlap = correlate(one, other, mapping)
-    if overlap < LEAST_OVERLAP:
+def _fits(one: Picture, other: Picture, mapping: np.ndarray, correlation: float, overlap: float) -> bool:
+    """Whether the misfit is small, also beside that of shifts by GRAIN, in the directions of a half circle."""
+    if correlation < SAME or overlap < LEAST_OVERLAP:
         return False
     angles = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
     shifts = [np.array([[0, 0, GRAIN * np.cos(angle)], [0, 0, GRAIN * np.sin(angle)]]) for angle in angles]

@@ -58,7 +58,6 @@ STYLES = {
         whole=0.3,
         turn=0.25,
         tilt=12.0,
-        coarse=0.2,
         stretch=0.2,
         invert=0.0,
         noise=0.2,
