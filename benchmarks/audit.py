@@ -36,7 +36,7 @@ from fracturelib.images import read_radiograph
 from fracturelib.loaders import RadiographDataset
 from fracturelib.simulation import ensure_simulated
 from fracturelib.transforms import eval_transform
-from fracturelib.weights import load_trunk
+from fracturelib.trunks.weights import load_trunk
 
 REAL = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
 WRIST, FRACATLAS = REAL / "wrist_rotated", REAL / "fracatlas_slice"

@@ -21,8 +21,8 @@ import nbformat
 from nbclient import NotebookClient
 
 from benchmarks.outcome import finish, options, row
-from fracturelib.readiness import MOST_MINUTES, batches_per_second
-from fracturelib.widgets.common import STILL
+from fracturelib.course.readiness import MOST_MINUTES, batches_per_second
+from fracturelib.course.widgets.common import STILL
 
 PROJECT = Path(__file__).resolve().parents[1]
 MOST_SECONDS = 1.5  # median, from the moved slider to the finished curves

@@ -10,7 +10,7 @@ from fracturelib.loaders import make_loader
 from fracturelib.model import FractureClassifier, make_head
 from fracturelib.runtime import seeded
 from fracturelib.training import fit
-from fracturelib.weights import WeightsOrigin
+from fracturelib.trunks.weights import WeightsOrigin
 
 
 def fit_head(train: FeatureDataset, val: FeatureDataset, *, seed: int) -> FractureClassifier:

@@ -17,7 +17,7 @@ from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runtime import seeded
 from fracturelib.training import validate
 from fracturelib.transforms import eval_transform
-from fracturelib.weights import load_trunk
+from fracturelib.trunks.weights import load_trunk
 
 
 def plain_model(config: TrainConfig) -> FractureClassifier:

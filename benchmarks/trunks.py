@@ -35,7 +35,7 @@ from fracturelib.evaluation.metrics import resample_weights, source_codes, weigh
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import RadiographDataset
 from fracturelib.transforms import denormalize, eval_transform
-from fracturelib.weights import imagenet_file, load_trunk
+from fracturelib.trunks.weights import imagenet_file, load_trunk
 
 FOLDS, RESAMPLES = 5, 2000
 PENALTIES = np.logspace(-4, -1, 7)  # scikit-learn's C for standardised features

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fracturelib.catalog import BOX, with_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of
@@ -24,7 +25,6 @@ from fracturelib.images import read_radiograph
 from fracturelib.model import FractureClassifier
 from fracturelib.transforms import eval_transform
 
-BOX = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")  # left, top, width, height in pixels of the file
 CANDIDATES = 60  # places that are tried for the erasure elsewhere
 
 
@@ -98,16 +98,6 @@ def heat_maps(model: FractureClassifier, rows: pd.DataFrame, config: TrainConfig
         pictures = [read_radiograph(Path(root) / path, target_side=config.image_size) for path in paths]
         found.append(grad_cam(model, torch.stack([transform(picture) for picture in pictures])))
     return np.concatenate(found) if found else np.zeros((0, config.image_size, config.image_size))
-
-
-def with_boxes(table: pd.DataFrame) -> pd.DataFrame:
-    """The fractured rows whose fracture box is known, in the table's order; empty where the table has no boxes."""
-    if not set(BOX) <= set(table.columns):
-        return table.iloc[:0]
-    known = table[list(BOX)].notna().all(axis=1) & (table["label"] == 1)
-    rows = table[known]
-    rows.attrs = dict(table.attrs)
-    return rows
 
 
 def box_mask(row: Any, side: int, *, margin: float = 0.0) -> NDArray[Any]:

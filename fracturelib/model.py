@@ -10,8 +10,8 @@ from torch import nn
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError
 from fracturelib.runtime import choose_precision, seeded
-from fracturelib.stages import cut, frozen_copy, traced
-from fracturelib.weights import WeightsOrigin, load_trunk, requested_weights, state_fingerprint
+from fracturelib.trunks.frozen import cut, frozen_copy, traced
+from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights, state_fingerprint
 
 COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
 

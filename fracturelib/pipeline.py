@@ -15,7 +15,6 @@ import torch
 
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
-from fracturelib.checks import run_checks
 from fracturelib.comparing import drop_from_run
 from fracturelib.config import SPLITS, TrainConfig
 from fracturelib.distributed import is_first, shared_work
@@ -34,6 +33,7 @@ from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_lo
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.report import write_model_card, write_report
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
+from fracturelib.stress.probing import run_checks
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
 
@@ -111,7 +111,10 @@ def train_run(
     record |= {"threshold": threshold, "temperature": temperature, "warnings": messages}
     record |= {"seconds": round(time.monotonic() - started, 1)}
     record |= {"best_epoch": history.attrs["best_epoch"], "stopped_early": history.attrs["stopped_early"]}
-    write_run(folder, record, table, model, history, evaluation, predictions, checks=checks)
+    about = {"record": record, "table": table, "history": history, "evaluation": evaluation, "checks": checks}
+    write_report(folder, predictions=predictions, **about)
+    write_model_card(folder, **about)
+    write_run(folder, record, model, history, evaluation, predictions)  # last: its model says that the run is complete
     return Run(folder, config, record, model, history, evaluation.to_dict())
 
 

@@ -14,13 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from fracturelib import __version__
 from fracturelib.catalog import describe, fingerprint
-from fracturelib.checks import Checks
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
 from fracturelib.model import FractureClassifier, build_model
-from fracturelib.report import write_report
-from fracturelib.report.model_card import write_model_card
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
 RUN_FORMAT = "fracturelib run 1"
@@ -190,22 +187,16 @@ def new_record(config: TrainConfig, table: pd.DataFrame, model: FractureClassifi
 def write_run(
     folder: Path,
     record: dict[str, Any],
-    table: pd.DataFrame,
     model: FractureClassifier,
     history: pd.DataFrame,
     evaluation: Evaluation,
     predictions: pd.DataFrame,
-    *,
-    checks: Checks | None = None,
 ) -> None:
-    """All files of a finished run; the model comes last, since its presence says that the run is complete."""
+    """Numbers and model of a finished run; the model comes last, since its presence says that the run is complete."""
     history.to_csv(folder / "history.csv", index=False)
     predictions.to_csv(folder / "predictions.csv", index=False)
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_json(folder / "config.json", record)
-    about = {"record": record, "table": table, "history": history, "evaluation": evaluation, "checks": checks}
-    write_report(folder, predictions=predictions, **about)
-    write_model_card(folder, **about)
     partial = folder / (MODEL + ".part")
     save_file(model.trained_state(), partial)
     partial.replace(folder / MODEL)

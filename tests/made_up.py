@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from fracturelib.course.studies import Workbench
 from fracturelib.features import FeatureDataset
-from fracturelib.studies import Workbench
-from fracturelib.weights import WeightsOrigin
+from fracturelib.trunks.weights import WeightsOrigin
 
 
 def made_up_features(count: int, *, views: int = 1, seed: int = 0) -> FeatureDataset:

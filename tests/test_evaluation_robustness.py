@@ -5,8 +5,8 @@ import pytest
 from test_explain import CONFIG, bright_seeker, spots  # noqa: F401 (spots is a fixture)
 
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation import PERTURBATIONS, perturb, robustness_table
-from fracturelib.evaluation.robustness import subset
+from fracturelib.stress import PERTURBATIONS, perturb, robustness_table
+from fracturelib.stress.robustness import subset
 
 RAMP = np.tile(np.linspace(0.2, 0.8, 64, dtype=np.float32), (64, 1))
 

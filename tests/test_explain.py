@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fracturelib.checks import run_checks
+from fracturelib.catalog import with_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import predict
@@ -21,12 +21,12 @@ from fracturelib.explain import (
     localisation_summary,
     occlusion,
     occlusion_summary,
-    with_boxes,
 )
 from fracturelib.loaders import RadiographDataset, make_loader
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.stress.probing import run_checks
 from fracturelib.transforms import eval_transform
-from fracturelib.weights import WeightsOrigin
+from fracturelib.trunks.weights import WeightsOrigin
 
 SIDE = 64
 CONFIG = TrainConfig(image_size=SIDE, batch_size=4)

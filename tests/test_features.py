@@ -14,9 +14,9 @@ from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import DataWarning
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
-from fracturelib.features.sets import SUMS, VALUES, FeatureSet
+from fracturelib.features.store import SUMS, VALUES, FeatureSet
+from fracturelib.files.locks import exclusive
 from fracturelib.loaders import make_loader, make_loaders
-from fracturelib.lock import exclusive
 from fracturelib.model import build_model
 
 CONFIG = TrainConfig(weights="none", image_size=32, batch_size=5, epochs=3, views=3)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from fracturelib.lock import exclusive
+from fracturelib.files.locks import exclusive
 
 COUNT_UP = """
 import sys
 from pathlib import Path
-from fracturelib.lock import exclusive
+from fracturelib.files.locks import exclusive
 counter = Path(sys.argv[1])
 for _ in range(40):
     with exclusive(counter.with_suffix(".lock")):

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from fracturelib import plots
 from fracturelib.evaluation import Scored, choose_threshold, evaluate, worst_errors
-from fracturelib.plots.style import CLASS_COLOURS, percent, shorten
+from fracturelib.writing.palette import CLASS_COLOURS
+from fracturelib.writing.words import percent, shorten
 
 
 def predictions(size=60, seed=0):

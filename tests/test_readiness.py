@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fracturelib import readiness
 from fracturelib.cli import main
 from fracturelib.config import TrainConfig
+from fracturelib.course import readiness
+from fracturelib.course.readiness import Finding
 from fracturelib.errors import FracturelibError
-from fracturelib.readiness import Finding
 
 PROJECT = Path(__file__).resolve().parents[1]
 SERIES = sorted((PROJECT / "notebooks").glob("[0-9]*.ipynb"))

@@ -16,9 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.errors import DataWarning, EvaluationError
-from fracturelib.plots.reading import readers_against_model
-from fracturelib.reading import (
+from fracturelib.course.figures.reading import readers_against_model
+from fracturelib.course.reader_study import (
     Reading,
     call_scores,
     choose_cases,
@@ -30,7 +29,8 @@ from fracturelib.reading import (
     simulated_reader,
     with_model,
 )
-from fracturelib.reading.scoring import ratings
+from fracturelib.course.reader_study.scoring import ratings
+from fracturelib.errors import DataWarning, EvaluationError
 
 
 def a_table(count: int = 120) -> pd.DataFrame:

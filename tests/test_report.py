@@ -11,7 +11,6 @@ from test_plots import checks as check_tables
 from test_plots import history, robustness
 
 from fracturelib.catalog import read_catalog
-from fracturelib.checks import Checks
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import drop_table, evaluate, worst_errors
 from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored
@@ -19,6 +18,7 @@ from fracturelib.report import write_report
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
+from fracturelib.stress.probing import Checks
 
 HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
 

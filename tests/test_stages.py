@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from fracturelib.stages import cut, frozen_copy, traced
+from fracturelib.trunks.frozen import cut, frozen_copy, traced
 
 
 @pytest.fixture(scope="module")

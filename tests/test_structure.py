@@ -14,24 +14,22 @@ PACKAGE = ROOT / "fracturelib"
 LAYERS = [
     "errors",
     "config",
-    "lock",
     "runtime",
     "distributed",
+    "files",
+    "writing",
     "images",
     "catalog",
     "simulation",
     "transforms",
     "loaders",
-    "download",
-    "weights",
-    "stages",
+    "trunks",
     "model",
     "features",
     "training",
     "evaluation",
     "explain",
-    "checks",
-    "reading",
+    "stress",
     "plots",
     "report",
     "runs",
@@ -39,10 +37,7 @@ LAYERS = [
     "pipeline",
     "audit",
     "prediction",
-    "studies",
-    "notebook",
-    "readiness",
-    "widgets",
+    "course",
     "cli",
 ]
 
@@ -82,7 +77,7 @@ def test_layers_name_only_what_exists():
 
 def test_only_widgets_imports_ipywidgets():
     users = {layer_of(path) for path in modules() if re.search(r"^\s*(import|from) ipywidgets", path.read_text(), re.M)}
-    assert users <= {"widgets"}
+    assert users <= {"course"}
 
 
 def test_nothing_loads_a_pickle():

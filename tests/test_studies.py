@@ -16,13 +16,13 @@ from scipy import stats
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from fracturelib import studies
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
+from fracturelib.course import studies
+from fracturelib.course.studies import Workbench, choose_images, run_table, train_head
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
 from fracturelib.plots import learning
-from fracturelib.studies import Workbench, choose_images, run_table, train_head
 from fracturelib.training import fit
 from tests.made_up import made_up_bench, made_up_features
 

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from fracturelib import download, weights
 from fracturelib.config import TrainConfig
-from fracturelib.download import DownloadError, fetch
 from fracturelib.errors import WeightsError, WeightsWarning
+from fracturelib.files import download
+from fracturelib.files.download import DownloadError, fetch
 from fracturelib.model import build_model
-from fracturelib.weights import imagenet_file, load_trunk
+from fracturelib.trunks import weights
+from fracturelib.trunks.weights import imagenet_file, load_trunk
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from fracturelib.course.widgets import common
+from fracturelib.course.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow
 from fracturelib.errors import EvaluationError
-from fracturelib.widgets import common
-from fracturelib.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow
 
 
 def drawing(size: float, kind: str) -> list:

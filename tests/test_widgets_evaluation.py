@@ -10,9 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_evaluation import simulated
 
-from fracturelib.errors import EvaluationError
-from fracturelib.evaluation import choose_threshold
-from fracturelib.widgets.evaluation import (
+from fracturelib.course.widgets.evaluation import (
     cheapest_threshold,
     confusion_at,
     cost_panel,
@@ -23,6 +21,8 @@ from fracturelib.widgets.evaluation import (
     threshold_panel,
     threshold_view,
 )
+from fracturelib.errors import EvaluationError
+from fracturelib.evaluation import choose_threshold
 
 
 @pytest.fixture

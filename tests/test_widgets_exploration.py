@@ -18,13 +18,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from fracturelib import notebook
 from fracturelib.catalog import read_catalog
 from fracturelib.config import CLASS_NAMES, SPLITS, TrainConfig
+from fracturelib.course import notebook
+from fracturelib.course.widgets import augmentation, common, exploration
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
-from fracturelib.plots.style import percent
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, simulate
-from fracturelib.widgets import augmentation, common, exploration
+from fracturelib.writing.words import percent
 
 
 @pytest.fixture(scope="module")

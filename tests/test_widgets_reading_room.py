@@ -17,10 +17,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fracturelib.catalog import read_catalog
+from fracturelib.course.reader_study import choose_cases, pool_readings, simulated_reader, with_model
+from fracturelib.course.widgets import reading_results, reading_room
+from fracturelib.course.widgets.reading_room import HEIGHT, KEYS, ReadingRoom, windowed
 from fracturelib.errors import EvaluationError
-from fracturelib.reading import choose_cases, pool_readings, simulated_reader, with_model
-from fracturelib.widgets import reading_results, reading_room
-from fracturelib.widgets.reading_room import HEIGHT, KEYS, ReadingRoom, windowed
 
 
 @pytest.fixture(scope="module")

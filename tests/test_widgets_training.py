@@ -20,14 +20,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from fracturelib import notebook
 from fracturelib.config import TrainConfig
+from fracturelib.course import notebook
+from fracturelib.course.notebook import notebook_run
+from fracturelib.course.studies import Workbench
+from fracturelib.course.widgets import evaluation, live, training
+from fracturelib.course.widgets.live import LatestJob
+from fracturelib.course.widgets.training import TrainingPanel
 from fracturelib.errors import RunError
-from fracturelib.notebook import notebook_run
-from fracturelib.studies import Workbench
-from fracturelib.widgets import evaluation, live, training
-from fracturelib.widgets.live import LatestJob
-from fracturelib.widgets.training import TrainingPanel
 from tests.made_up import made_up_bench, made_up_features
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"

@@ -16,22 +16,22 @@ from matplotlib.figure import Figure
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError
-from fracturelib.loaders import make_loader, make_loaders
-from fracturelib.model import build_model
-from fracturelib.plots.learning import step_curves
-from fracturelib.runtime import choose_device
-from fracturelib.studies import (
+from fracturelib.course.figures.learning import step_curves
+from fracturelib.course.studies import (
     DeepBench,
     Step,
     open_deep_bench,
     steps_down,
     train_in_steps,
 )
+from fracturelib.course.widgets import unfreezing
+from fracturelib.course.widgets.unfreezing import UnfreezingPanel
+from fracturelib.errors import ConfigError
+from fracturelib.loaders import make_loader, make_loaders
+from fracturelib.model import build_model
+from fracturelib.runtime import choose_device
 from fracturelib.training import fit, validate
-from fracturelib.weights import state_fingerprint
-from fracturelib.widgets import unfreezing
-from fracturelib.widgets.unfreezing import UnfreezingPanel
+from fracturelib.trunks.weights import state_fingerprint
 
 
 @pytest.fixture(scope="module")

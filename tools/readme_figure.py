@@ -17,8 +17,8 @@ from fracturelib.config import CLASS_NAMES
 from fracturelib.images import read_radiograph
 from fracturelib.plots.forests import score_forest
 from fracturelib.plots.galleries import image_grid
-from fracturelib.plots.style import CLASS_COLOURS
 from fracturelib.runs import load_run
+from fracturelib.writing.palette import CLASS_COLOURS
 
 SHOWN = ((1, True), (0, True), (1, False), (0, False))  # (label, called rightly), two pictures of each
 SIDE = 240  # pixels of each square picture

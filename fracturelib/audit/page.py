@@ -17,9 +17,10 @@ from fracturelib.audit.sources import class_name
 from fracturelib.audit.words import headline, verdicts
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.images import read_radiograph
-from fracturelib.plots.style import CLASS_COLOURS, INK, SPLIT_NAMES
-from fracturelib.report.tables import grid
-from fracturelib.report.template import data_uri, fill_in
+from fracturelib.writing.palette import CLASS_COLOURS, INK
+from fracturelib.writing.tables import grid
+from fracturelib.writing.template import data_uri, fill_in
+from fracturelib.writing.words import SPLIT_NAMES
 
 PAIRS_SHOWN, GROUPS_SHOWN, FILES_SHOWN = 12, 6, 8  # in pictures; the tables have all
 ROWS_SHOWN = 20  # of damaged files

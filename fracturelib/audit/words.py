@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fracturelib.audit.result import Audit
-from fracturelib.plots.style import SPLIT_NAMES
+from fracturelib.writing.words import SPLIT_NAMES
 
 
 def headline(audit: Audit) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ from fracturelib.catalog.naming import class_label, recognised_classes, split_na
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import IMAGE_SUFFIXES, is_visible, visible_files
+from fracturelib.writing.words import counted, few
 
 
 def list_files(root: Path) -> pd.DataFrame:
@@ -65,17 +65,6 @@ def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> Cat
     tree = [f"{root.name or root}/", *(f"    {split + '/':7}with {two}" for split in SPLITS)]
     tree += [f"(a set that is only evaluated: just {two})"]
     return CatalogError(what, file=root, cause=_found(root), cure="\n    ".join([cure, *tree]))
-
-
-def few(names: Sequence[str], limit: int = 5) -> str:
-    """Up to five names and how many more there are."""
-    more = f", and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun: 1 file, 2 files."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, int]]:

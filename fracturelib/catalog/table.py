@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fracturelib.catalog.layout import check_classes, check_splits, counted, few, is_flat, list_files
+from fracturelib.catalog.layout import check_classes, check_splits, is_flat, list_files
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import source_ids
 from fracturelib.catalog.split_list import apply_split_list
@@ -25,6 +25,7 @@ from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import inspect_image
 from fracturelib.runtime import available_cores
+from fracturelib.writing.words import counted, few
 
 COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256")
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes

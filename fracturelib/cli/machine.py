@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fracturelib.cli.shared import add_command
 
 if TYPE_CHECKING:
-    from fracturelib.readiness import Finding
+    from fracturelib.course.readiness import Finding
 
 NOT_READY = 1
 
@@ -39,7 +39,7 @@ def add_prepare(commands: argparse._SubParsersAction) -> None:
 
 
 def _weights(options: argparse.Namespace) -> int:
-    from fracturelib.weights import available_weights
+    from fracturelib.trunks.weights import available_weights
 
     for row in available_weights(options.architecture):
         print(f"{row['weights']:<10} {row['status']:<9} {row['place']}")
@@ -47,13 +47,13 @@ def _weights(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from fracturelib.readiness import check_machine
+    from fracturelib.course.readiness import check_machine
 
     return _tell(check_machine())
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from fracturelib.readiness import prepare_machine
+    from fracturelib.course.readiness import prepare_machine
 
     findings = prepare_machine(weights=options.weights)
     print()

@@ -13,12 +13,10 @@ from fracturelib.evaluation.intervals import mean_interval, units_of, wilson_int
 from fracturelib.evaluation.metrics import scores
 from fracturelib.evaluation.prevalence import predictive_value_table, predictive_values
 from fracturelib.evaluation.result import Evaluation, evaluate, predict
-from fracturelib.evaluation.robustness import PERTURBATIONS, perturb, robustness_table
 from fracturelib.evaluation.subgroups import conspicuity_thirds, least_certain, subgroup_table, worst_errors
 from fracturelib.evaluation.thresholds import choose_threshold, describe_rule
 
 __all__ = [
-    "PERTURBATIONS",
     "Evaluation",
     "Scored",
     "apply_temperature",
@@ -37,11 +35,9 @@ __all__ = [
     "fit_temperature",
     "least_certain",
     "mean_interval",
-    "perturb",
     "predict",
     "predictive_value_table",
     "predictive_values",
-    "robustness_table",
     "scores",
     "subgroup_table",
     "units_of",

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from fracturelib.errors import DataWarning
-from fracturelib.features.sets import FORMAT, HEADER, FeatureSet
-from fracturelib.lock import exclusive
+from fracturelib.features.store import FORMAT, HEADER, FeatureSet
+from fracturelib.files.locks import exclusive
 
 BANK_FOLDER = ".features"  # beside the runs, inside the folder that the user named for them
 DEFAULT_LIMIT = 4 * 10**9  # bytes

@@ -1,7 +1,6 @@
 """One figure per function: each takes and returns `Axes`; those that show several pictures fill a figure."""
 
 from fracturelib.plots.checks import cost_curve, localisation_points, occlusion_points, robustness_curves
-from fracturelib.plots.copies import copy_pair
 from fracturelib.plots.curves import (
     class_counts,
     confusion_matrix,
@@ -14,8 +13,9 @@ from fracturelib.plots.curves import (
     validation_curves,
 )
 from fracturelib.plots.forests import score_forest, subgroup_forest
-from fracturelib.plots.galleries import error_gallery, heat_overlay, image_grid
-from fracturelib.plots.style import CLASS_COLOURS, STYLE
+from fracturelib.plots.galleries import copy_pair, error_gallery, heat_overlay, image_grid
+from fracturelib.plots.style import STYLE
+from fracturelib.writing.palette import CLASS_COLOURS
 
 __all__ = [
     "CLASS_COLOURS",

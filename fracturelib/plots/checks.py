@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from fracturelib.evaluation.metrics import check_predictions
 from fracturelib.evaluation.thresholds import expected_cost, operating_points
-from fracturelib.plots.style import CLASS_COLOURS, FAINT, INK, legend_above, say, styled, wrap
+from fracturelib.plots.style import legend_above, say, styled
+from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK
+from fracturelib.writing.words import wrap
 
 CHANCE, CENTRE = "#E69F00", "#56B4E9"
 

@@ -19,18 +19,9 @@ from sklearn import metrics as sklearn_metrics
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.evaluation.calibration import calibration_table
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
-from fracturelib.plots.style import (
-    CLASS_COLOURS,
-    FAINT,
-    INK,
-    SPLIT_NAMES,
-    TRAINING,
-    VALIDATION,
-    legend_above,
-    percent,
-    say,
-    styled,
-)
+from fracturelib.plots.style import legend_above, say, styled
+from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK, TRAINING, VALIDATION
+from fracturelib.writing.words import SPLIT_NAMES, percent
 
 
 @styled

@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fracturelib.evaluation.metrics import METRICS
-from fracturelib.plots.style import FAINT, INK, shorten, styled, wrap
+from fracturelib.plots.style import styled
+from fracturelib.writing.palette import FAINT, INK
+from fracturelib.writing.words import shorten, wrap
 
 
 @styled

@@ -11,7 +11,9 @@ from matplotlib.figure import FigureBase
 from PIL import Image
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.plots.style import CLASS_COLOURS, INK, STYLE, shorten
+from fracturelib.plots.style import STYLE
+from fracturelib.writing.palette import CLASS_COLOURS, INK
+from fracturelib.writing.words import shorten
 
 
 def image_grid(
@@ -78,3 +80,15 @@ def error_gallery(
     ]
     colours = [CLASS_COLOURS[row.label] for row in rows]
     return image_grid(images, titles, columns=columns, colours=colours, figure=figure)
+
+
+def copy_pair(
+    one: np.ndarray,
+    other: np.ndarray,
+    laid: np.ndarray,
+    titles: Sequence[str] = ("one file", "another file", "laid on each other"),
+    *,
+    figure: FigureBase | None = None,
+) -> np.ndarray:
+    """Two radiographs and the chessboard of both, side by side; returns their axes (3,)."""
+    return image_grid([one, other, laid], titles, columns=3, figure=figure)

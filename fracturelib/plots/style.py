@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-CLASS_COLOURS = ("#0072B2", "#D55E00")  # the position is the label: blue, vermillion
-TRAINING, VALIDATION, INK, FAINT = "#7F7F7F", "#009E73", "#222222", "#8C8C8C"
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+from fracturelib.writing.palette import INK
+
 STYLE = {
     "figure.figsize": (6.4, 4.6),
     "figure.constrained_layout.use": True,
@@ -60,26 +58,3 @@ def say(ax: Axes, text: str) -> Axes:
     """A message in place of data that do not exist."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=INK)
     return ax
-
-
-def wrap(text: str, width: int) -> str:
-    """Line breaks between words, so that no line is longer than `width` characters."""
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
-
-
-def shorten(text: str, width: int) -> str:
-    """The text with its middle left out, so that both the folder and the number of a long path stay
-    readable."""
-    if len(text) <= width:
-        return text
-    front = (width - 1) // 2
-    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
-
-
-def percent(count: float, total: float) -> str:
-    """A share that is rounded to neither 0 % nor 100 % unless it is exactly that."""
-    if total == 0:
-        return "–"
-    if 0 < count < 0.005 * total:
-        return "< 1 %"
-    return "> 99 %" if 0.995 * total <= count < total else f"{count / total:.0%}".replace("%", " %")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from fracturelib.checks import Checks
 from fracturelib.evaluation import Evaluation, describe_rule
-from fracturelib.report.tables import MISSING
+from fracturelib.stress.probing import Checks
+from fracturelib.writing.tables import MISSING
 
 AUTHOR = f"{MISSING}: for the author of a paper to write"
 NOT_OURS = f"{MISSING}: the folder of images does not say"

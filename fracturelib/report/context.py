@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from fracturelib.catalog import describe, shared_sources
-from fracturelib.checks import Checks
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import Evaluation
 from fracturelib.evaluation.metrics import METRICS
-from fracturelib.plots.style import SPLIT_NAMES
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
-from fracturelib.report.tables import MISSING, cell, grid, interval, number, signed_cell
+from fracturelib.stress.probing import Checks
+from fracturelib.writing.tables import MISSING, cell, grid, interval, number, signed_cell
+from fracturelib.writing.words import SPLIT_NAMES
 
 RANDOM_WEIGHTS = (
     "The trunk has random weights: nothing was learnt from ImageNet, and this is no transfer learning. "

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from fracturelib import plots
-from fracturelib.checks import Checks
 from fracturelib.errors import ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
 from fracturelib.images import read_radiograph
-from fracturelib.plots.style import CLASS_COLOURS, STYLE
-from fracturelib.report.template import data_uri
+from fracturelib.plots.style import STYLE
+from fracturelib.stress.probing import Checks
+from fracturelib.writing.palette import CLASS_COLOURS
+from fracturelib.writing.template import data_uri
 
 SIZE = (5.8, 4.3)  # inches; at 150 dots per inch the letters stay readable on a phone
 DPI = 150

@@ -11,10 +11,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from fracturelib.checks import Checks
 from fracturelib.evaluation import Evaluation
 from fracturelib.report.context import report_context
-from fracturelib.report.tables import MISSING, grid
+from fracturelib.stress.probing import Checks
+from fracturelib.writing.tables import MISSING, grid
 
 
 def write_model_card(

@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from fracturelib import plots
-from fracturelib.checks import SHOWN, Checks
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import Evaluation, least_certain, worst_errors
-from fracturelib.plots.style import CLASS_COLOURS
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import ReportFigure, Shown, image_uri, report_figures, save_figures, shown_pictures
-from fracturelib.report.template import fill_in
+from fracturelib.stress.probing import SHOWN, Checks
+from fracturelib.writing.palette import CLASS_COLOURS
+from fracturelib.writing.template import fill_in
 
 PIXELS_PER_INCH = 90  # on the page; the letters of a figure are then as large as its caption
 

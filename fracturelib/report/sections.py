@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracturelib.checks import Checks
 from fracturelib.evaluation import Evaluation, describe_rule
-from fracturelib.plots.style import percent
-from fracturelib.report.tables import MISSING, cell, grid, number, share, signed_cell
+from fracturelib.stress.probing import Checks
+from fracturelib.writing.tables import MISSING, cell, grid, number, share, signed_cell
+from fracturelib.writing.words import percent
 
 QUANTITIES = {
     "brier": "Brier score (0 is perfect; always saying 0.5 gives 0.25)",

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
-from fracturelib.lock import exclusive
+from fracturelib.files.locks import exclusive
 from fracturelib.runtime import available_cores
 from fracturelib.simulation.patient import draw_patient, draw_setting
 from fracturelib.simulation.picture import SimulatedRadiograph, take_radiograph

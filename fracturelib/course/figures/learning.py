@@ -1,0 +1,126 @@
+"""Figures of how trainings went: runs side by side, the search for a learning rate, and what more images bring."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fracturelib.plots.curves import loss_curves, whole_epochs
+from fracturelib.plots.style import STYLE, legend_above, say, styled
+from fracturelib.writing.palette import FAINT, INK, TRAINING, VALIDATION
+
+LEAST_SPAN = 0.05  # of a score or a loss: smaller changes would look large, and their numbers would not fit
+MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.14, "top": 0.87, "wspace": 0.22}  # two lines of legend on top
+RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito (2008), less vermillion
+
+
+@styled
+def overlaid_runs(
+    histories: Mapping[str, pd.DataFrame],
+    *,
+    column: str = "val_loss",
+    label: str = "validation loss",
+    ax: Axes | None = None,
+) -> Axes:
+    """One column of several histories over the epochs; the last one is drawn boldly in black."""
+    *earlier, latest = histories
+    for name, colour in zip(earlier, itertools.cycle(RUN_COLOURS)):
+        ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=name)
+    ax.plot(histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=latest)
+    ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, max(len(history) for history in histories.values()) + 0.5))
+    whole_epochs(ax)
+    legend_above(ax, columns=3, columnspacing=1.0)
+    return ax
+
+
+def training_figure(
+    history: pd.DataFrame, *, epochs: int, name: str = "this run", others: Mapping[str, pd.DataFrame] | None = None
+) -> Figure:
+    """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
+    with plt.rc_context(STYLE):
+        # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
+        figure = Figure(figsize=(11, 4.4), layout="none")
+        left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
+        loss_curves(history, ax=left)
+        left.set_xlim(0.5, epochs + 0.5)
+        overlaid_runs({**(others or {}), name: history}, column="val_auc", label="validation AUC", ax=right)
+        right.set_xlim(0.5, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
+        for ax in (left, right):
+            low, high = ax.get_ylim()
+            spread = max(0.0, LEAST_SPAN - (high - low)) / 2
+            ax.set_ylim(low - spread, high + spread)
+    return figure
+
+
+@styled
+def step_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Training and validation loss of a training in steps; a thin line and a name for each step.
+
+    `history` is that of `fracturelib.course.studies.StepwiseRun`.
+    """
+    loss_curves(history, ax=ax)
+    for _, rows in history.groupby("step"):
+        first, last, stage = rows["epoch"].iloc[0], rows["epoch"].iloc[-1], rows["stage"].iloc[0]
+        if first > 1:
+            ax.axvline(first - 0.5, color=FAINT, linewidth=1)
+        text = stage if stage == "head" else f"{stage} and up"
+        ax.text(
+            (first + last) / 2, 0.98, text, ha="center", va="top", fontsize=11, color=INK,
+            transform=ax.get_xaxis_transform(),  # the height in parts of the axes
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    ax.margins(y=0.15)
+    return ax
+
+
+@styled
+def learning_rate_range_curve(test: pd.DataFrame, *, suggested: float | None = None, ax: Axes | None = None) -> Axes:
+    """The range test of `learning_rate_range`: loss of each batch and its running mean, against the learning rate.
+
+    `suggested` is marked with a dotted line.
+    """
+    if test.empty:
+        return say(ax, "the loss was infinite at once")
+    ax.plot(test["learning_rate"], test["loss"], ".", color=TRAINING, label="loss of one batch")
+    ax.plot(test["learning_rate"], test["smoothed"], "-", color=INK, linewidth=2.5, label="running mean")
+    if suggested is not None and suggested == suggested:  # not NaN
+        ax.axvline(suggested, color=VALIDATION, linestyle=":", linewidth=2.5, label=f"suggested: {suggested:.2g}")
+    # The explosion at the end would press the valley flat.
+    low, high = test["smoothed"].min(), test["smoothed"].iloc[0]
+    ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="training loss")
+    ax.set_ylim(max(0.0, low - 0.6 * (high - low) - 0.1), high + 0.6 * (high - low) + 0.2)
+    legend_above(ax, columns=3, columnspacing=1.0)
+    return ax
+
+
+@styled
+def data_size_curve(curve: pd.DataFrame, summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Validation AUC against the number of training images: every training, and the mean with its interval.
+
+    Args:
+        curve: of `fracturelib.course.studies.learning_curve`.
+        summary: its `curve_summary`.
+    """
+    ax.plot(curve["images"], curve["val_auc"], ".", color=VALIDATION, markersize=9, alpha=0.7, label="one training")
+    ax.errorbar(
+        summary["images"],
+        summary["mean"],
+        yerr=[(summary["mean"] - summary["low"]).fillna(0), (summary["high"] - summary["mean"]).fillna(0)],
+        fmt="o-",
+        color=INK,
+        capsize=4,
+        linewidth=2,
+        label="mean, 95 % interval over repeats",
+    )
+    ax.axhline(0.5, linestyle="--", color=FAINT, linewidth=1, label="guessing")
+    ax.set_xscale("log")
+    ax.set_xticks(summary["images"], [f"{count:,}" for count in summary["images"]])
+    ax.minorticks_off()
+    ax.set(xlabel="training images (logarithmic)", ylabel="validation AUC")
+    legend_above(ax, columns=3, columnspacing=1.0)
+    return ax

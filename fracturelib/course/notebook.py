@@ -1,0 +1,147 @@
+"""What every notebook does first: find the project, get the data ready, say what is at work; and how figures show."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tomllib
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from IPython.display import Image as ShownImage
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import CatalogError, RunError
+from fracturelib.pipeline import train_run
+from fracturelib.plots.style import STYLE
+from fracturelib.runs import Run, read_record
+from fracturelib.runtime import choose_device, fast_mode
+from fracturelib.simulation import ensure_simulated
+from fracturelib.trunks.weights import available_weights, requested_weights
+
+# Images per split of the small set that fast mode works on; None is the default set.
+FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
+DPI = 96  # one point of a font is one point on the page
+JPEG_QUALITY = 82
+
+
+def project_folder(start: str | Path = ".") -> Path:
+    """The project's folder as seen from the working folder (".." in notebooks/): no output then names a machine's path.
+
+    Raises:
+        CatalogError: neither `start` nor a folder above it is the project's.
+    """
+    here = Path(start).resolve()
+    for folder in (here, *here.parents):
+        if _is_project(folder):
+            return Path(os.path.relpath(folder, Path.cwd()))
+    raise CatalogError(
+        "the project's folder was not found",
+        cause="the notebook was moved out of the project, or Jupyter was started elsewhere",
+        cure="keep the notebook in notebooks/ and open it with `make lab`",
+    )
+
+
+def simulated_data(*, progress: bool = True) -> Path:
+    """The embedded data set, made on first use (one to three minutes); a small one where FRACTURELIB_FAST is set."""
+    data = project_folder() / "data"
+    if fast_mode():
+        return ensure_simulated(data / "simulated-fast", counts=FAST_COUNTS, progress=progress)
+    return ensure_simulated(data / "simulated", progress=progress)
+
+
+def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
+    """Open a notebook: the look of the figures, warnings without paths, the data, and the banner.
+
+    Args:
+        data: folder of a data set; None is the embedded, simulated one.
+        weights: say which pretrained weights the notebook will use.
+
+    Returns:
+        the folder of the data set, relative to the working folder.
+    """
+    plt.rcParams.update({**STYLE, "figure.dpi": DPI})
+    warnings.formatwarning = _plain_warning
+    root = simulated_data() if data is None else Path(data)
+    print("\n".join(banner(root, weights=weights)))
+    return root
+
+
+def banner(root: Path, *, weights: bool = False) -> list[str]:
+    """The lines that say which data, which weights, which device and which mode."""
+    if root.name.startswith("simulated"):
+        data = f"simulated radiographs in data/{root.name} (made by this project: no patient is shown)"
+    else:
+        data = f"your own radiographs in {root.name}"
+    lines = [f"data:    {data}"]
+    if weights:
+        lines.append(f"weights: {_weights_line()}")
+    lines.append(f"device:  {choose_device().type}")
+    if fast_mode():
+        lines.append("mode:    fast (FRACTURELIB_FAST is set: small sizes, numbers are rough)")
+    return lines
+
+
+def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
+    """The finished run in `folder`, if it was made with these settings, data and weights; otherwise it is (re)made.
+
+    Raises:
+        RunError: the folder holds something other than a run; it is left alone.
+        FracturelibError: as `train_run`.
+    """
+    folder = Path(folder)
+    try:
+        run = train_run(config, folder=folder, resume=True)
+        if run.repeats_here:
+            return run
+        reason = "it was made on a machine with bfloat16"
+    except RunError as error:
+        read_record(folder)  # raises for a folder that is no run
+        reason = error.what
+    print(f"The run in runs/{folder.name} does not fit any more ({reason}). It is trained anew.")
+    shutil.rmtree(folder)
+    return train_run(config, folder=folder)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure once, as a small picture with alternative text, and close it."""
+    data, kind = encode(figure)
+    display(ShownImage(data, format=kind.removeprefix("image/"), alt=alt))
+
+
+def encode(figure: Figure) -> tuple[bytes, str]:
+    """A figure as bytes and their media type; it is closed. Radiographs become JPEG: their noise makes PNG huge."""
+    kind = "jpeg" if any(ax.images for ax in figure.get_axes()) else "png"
+    options = {"quality": JPEG_QUALITY} if kind == "jpeg" else {}  # optimised PNG takes half as long again to save 3 %
+    # Looking for an empty rim to cut off means drawing twice; a figure that sets its own margins has none.
+    rim = None if figure.get_layout_engine() is None else "tight"
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches=rim, facecolor="white", pil_kwargs=options)
+    plt.close(figure)
+    return buffer.getvalue(), f"image/{kind}"
+
+
+def _is_project(folder: Path) -> bool:
+    """Whether the folder's pyproject.toml is this project's."""
+    try:
+        settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return settings.get("project", {}).get("name") == "fracturelib"
+
+
+def _weights_line() -> str:
+    """What the setting "auto" comes to here, without touching the network."""
+    requested = requested_weights("auto")
+    if requested == "auto":
+        return next(row["place"] for row in available_weights() if row["weights"] == "auto")
+    return requested if requested in ("imagenet", "distilled", "none") else Path(requested).name
+
+
+def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Category and text: the usual form names a file of this machine."""
+    return f"{category.__name__}: {message}\n"

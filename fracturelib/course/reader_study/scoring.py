@@ -1,0 +1,130 @@
+"""What a reading is worth: sensitivity and specificity with intervals, agreement, and where reader and model part.
+
+Twenty cases are few: the intervals are Wilson's, which keep their promise for small numbers, and they are wide. Cohen's
+kappa: J. Cohen, Educational and Psychological Measurement 20 (1960), 37–46.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from fracturelib.course.reader_study.session import SURENESS
+from fracturelib.errors import EvaluationError
+from fracturelib.evaluation import scores, wilson_interval
+
+RESAMPLES = 2000
+FEWEST_CASES = 10  # below this the bootstrap of kappa is too narrow to be believed
+
+
+def ratings(called: ArrayLike, sure: ArrayLike) -> np.ndarray:
+    """Calls (n,) of 0 and 1 and sureness (n,) of 1…3 as one scale from 0 (certainly not) to 1 (certainly fractured)."""
+    steps = np.where(np.asarray(called) == 1, 1, -1) * np.asarray(sure)
+    return 0.5 + steps / (2 * max(SURENESS))
+
+
+def with_model(answers: pd.DataFrame, predictions: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
+    """Answers with the model's `probability` and `model_called` of the same files.
+
+    Raises:
+        EvaluationError: a case has no prediction.
+    """
+    found = answers["path"].map(predictions.set_index("path")["probability"])
+    if found.isna().any():
+        raise EvaluationError(
+            f"{int(found.isna().sum())} of {len(answers)} cases have no prediction",
+            cause="the predictions are of another data set or split",
+            cure="predict the very table that the cases were chosen from",
+        )
+    joined = answers.assign(probability=found, model_called=(found >= threshold).astype(int))
+    joined.attrs = dict(answers.attrs)
+    return joined
+
+
+def call_scores(labels: ArrayLike, called: ArrayLike, scale: ArrayLike) -> pd.DataFrame:
+    """Rows sensitivity, specificity, accuracy and auc; columns metric, value, low, high, n. NaN: not estimable.
+
+    Args:
+        labels, called: (n,) of 0 and 1: the truth, and what was said.
+        scale: (n,), 0…1: how much speaks for a fracture (`ratings`, or a model's probability), for the AUC alone.
+    """
+    truth, said = np.asarray(labels), np.asarray(called)
+    rows = []
+    for metric, among in (
+        ("sensitivity", truth == 1),
+        ("specificity", truth == 0),
+        ("accuracy", np.ones(len(truth), dtype=bool)),
+    ):
+        n, right = int(among.sum()), int((said == truth)[among].sum())
+        low, high = wilson_interval(right, n) if n else (np.nan, np.nan)
+        rows.append((metric, right / n if n else np.nan, low, high, n))
+    auc = scores(truth, scale, threshold=0.5, resamples=RESAMPLES).set_index("metric").loc["auc"]
+    rows.append(("auc", auc["value"], auc["low"], auc["high"], len(truth)))
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])
+
+
+def cohens_kappa(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> dict[str, float]:
+    """Agreement of two readers of the same n cases beyond chance.
+
+    Args:
+        first, second: (n,) calls of 0 and 1.
+        seed: of the bootstrap over cases behind the interval.
+
+    Returns:
+        kappa, low, high (95 %, NaN below 10 cases), agreement (share of equal calls), expected (the same by chance), n.
+        kappa is NaN where both say one and the same thing of every case: chance alone would agree fully, too.
+
+    Raises:
+        EvaluationError: unequal numbers of calls, or none.
+    """
+    a, b = np.asarray(first, dtype=int), np.asarray(second, dtype=int)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise EvaluationError(f"kappa needs two calls for every case; shapes {a.shape} and {b.shape} came")
+    cells = np.bincount(2 * a + b, minlength=4)  # not/not, not/fractured, fractured/not, fractured/fractured
+    agreement, expected, kappa = (values.item() for values in _agreement(cells[None].astype(float)))
+    low = high = np.nan
+    if len(a) >= FEWEST_CASES and not np.isnan(kappa):
+        # To draw cases with replacement is to draw the four cells from a multinomial distribution.
+        drawn = np.random.default_rng(seed).multinomial(len(a), cells / len(a), size=RESAMPLES)
+        low, high = np.nanquantile(_agreement(drawn.astype(float))[2], (0.025, 0.975)).tolist()
+    return {"kappa": kappa, "low": low, "high": high, "agreement": agreement, "expected": expected, "n": len(a)}
+
+
+def _agreement(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Agreement, agreement by chance and kappa (R,) of 2 × 2 counts (R, 4)."""
+    total = cells.sum(axis=1)
+    first, second = (cells[:, 2] + cells[:, 3]) / total, (cells[:, 1] + cells[:, 3]) / total  # share called fractured
+    agreement = (cells[:, 0] + cells[:, 3]) / total
+    expected = first * second + (1 - first) * (1 - second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappa = np.where(np.isclose(expected, 1), np.nan, (agreement - expected) / (1 - expected))
+    return agreement, expected, kappa
+
+
+def disagreements(read: pd.DataFrame) -> pd.DataFrame:
+    """The cases of `with_model` on which reader, model and truth do not all say the same; the reader's errors first."""
+    own, model = read["called"] != read["label"], read["model_called"] != read["label"]
+    order = np.lexsort((~model[own | model], ~own[own | model]))
+    found = read[own | model].iloc[order].reset_index(drop=True)
+    found.attrs = dict(read.attrs)
+    return found
+
+
+def class_scores(pooled: pd.DataFrame) -> pd.DataFrame:
+    """One row per reader of `pool_readings`.
+
+    Columns: reader, n, sensitivity and specificity, each with _low and _high (95 %, Wilson), kappa (with the truth),
+    seconds (median of a case).
+    """
+    rows = []
+    for reader, read in pooled.groupby("reader"):
+        table = call_scores(read["label"], read["called"], ratings(read["called"], read["sure"])).set_index("metric")
+        row = {"reader": reader, "n": len(read)}
+        for metric in ("sensitivity", "specificity"):
+            value, low, high = table.loc[metric, ["value", "low", "high"]]
+            row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row | {"kappa": cohens_kappa(read["called"], read["label"])["kappa"]})
+        rows[-1]["seconds"] = float(read["seconds"].median())
+    columns = ["reader", "n"] + [f"{m}{end}" for m in ("sensitivity", "specificity") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=[*columns, "kappa", "seconds"])

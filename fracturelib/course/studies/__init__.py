@@ -1,0 +1,53 @@
+"""What-if questions of the notebooks, as plain functions: trainings side by side, and what they show."""
+
+from fracturelib.course.studies.heads import (
+    HeadRun,
+    Workbench,
+    choose_images,
+    choose_rows,
+    ending,
+    open_workbench,
+    run_table,
+    train_head,
+)
+from fracturelib.course.studies.sweeps import (
+    curve_summary,
+    learning_curve,
+    learning_rate_range,
+    suggested_rate,
+    training_sizes,
+)
+from fracturelib.course.studies.unfreezing import (
+    DeepBench,
+    Step,
+    StepwiseRun,
+    compute_maps,
+    open_deep_bench,
+    step_table,
+    steps_down,
+    train_in_steps,
+)
+
+__all__ = [
+    "DeepBench",
+    "HeadRun",
+    "Step",
+    "StepwiseRun",
+    "Workbench",
+    "choose_images",
+    "choose_rows",
+    "compute_maps",
+    "curve_summary",
+    "ending",
+    "learning_curve",
+    "learning_rate_range",
+    "open_deep_bench",
+    "open_workbench",
+    "run_table",
+    "step_table",
+    "steps_down",
+    "suggested_rate",
+    "train_head",
+    "train_in_steps",
+    "training_sizes",
+]

@@ -1,0 +1,162 @@
+"""Heads trained on features that were computed once: one training, and several side by side in a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fracturelib.catalog import read_catalog
+from fracturelib.config import TrainConfig
+from fracturelib.features import FeatureDataset, compute_features
+from fracturelib.loaders import make_loader, make_loaders
+from fracturelib.model import FractureClassifier, build_model, make_head
+from fracturelib.runtime import derive_seed, seeded
+from fracturelib.training import fit
+from fracturelib.trunks.weights import WeightsOrigin
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A frozen trunk, and its features of the training and validation images. No test image is in it."""
+
+    trunk: torch.nn.Module
+    origin: WeightsOrigin
+    train: FeatureDataset
+    val: FeatureDataset
+
+
+def open_workbench(config: TrainConfig) -> Workbench:
+    """The workbench of a configuration: reads its data and sends training and validation images through its trunk.
+
+    Raises:
+        FracturelibError: as `read_catalog`, `build_model` and `compute_features`.
+    """
+    loaders, model = make_loaders(read_catalog(config.data), config), build_model(config)
+    train, val = loaders.train.dataset, loaders.val.dataset
+    return Workbench(
+        trunk=model.trunk,
+        origin=model.origin,
+        train=FeatureDataset(train.table, compute_features(model, train, config, views=config.views)),
+        val=FeatureDataset(val.table, compute_features(model, val, config)),
+    )
+
+
+@dataclass(frozen=True)
+class HeadRun:
+    """One training of a head: its settings, the number of training images, the model and how it went."""
+
+    number: int
+    config: TrainConfig
+    images: int
+    model: FractureClassifier
+    history: pd.DataFrame
+    seconds: float
+
+    @property
+    def best(self) -> pd.Series:
+        """The row of the epoch whose weights were kept; NaN throughout where no epoch had a usable loss."""
+        return kept_epoch(self.history)
+
+
+def kept_epoch(history: pd.DataFrame) -> pd.Series:
+    """The row of the epoch whose weights were kept; NaN throughout where no epoch had a usable loss."""
+    return history.set_index("epoch").reindex([history.attrs["best_epoch"]]).iloc[0]
+
+
+def choose_rows(table: pd.DataFrame, count: int, *, seed: int = 0) -> np.ndarray:
+    """Row numbers of `count` images, with the table's share of fractures; a larger choice contains the smaller ones."""
+    labels = table["label"].to_numpy()
+    generator = np.random.default_rng(derive_seed(seed, "choose images"))
+    place = np.empty(len(labels))
+    for label in (0, 1):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)  # both classes spread evenly over 0…1
+    return np.sort(np.argsort(place, kind="stable")[:count])
+
+
+def choose_images(dataset: FeatureDataset, count: int, *, seed: int = 0) -> FeatureDataset:
+    """The images of `choose_rows` with their features."""
+    rows = choose_rows(dataset.table, count, seed=seed)
+    return FeatureDataset(dataset.table.iloc[rows].reset_index(drop=True), dataset.features[:, rows])
+
+
+def new_head_model(bench: Workbench, config: TrainConfig) -> FractureClassifier:
+    """The bench's trunk with a new head; the start weights are those of `build_model(config)`."""
+    with seeded(config.seed, "head"):
+        head = make_head(bench.train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
+    model = FractureClassifier(bench.trunk, head, bench.origin)
+    model.precision = config.precision  # images must reach the head as the bench's features did
+    return model
+
+
+def train_head(
+    bench: Workbench,
+    config: TrainConfig,
+    *,
+    images: int | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    number: int = 1,
+) -> HeadRun:
+    """Train a new head on features with `fit`; the start weights are those of `build_model(config)`.
+
+    Args:
+        bench: trunk and features.
+        config: settings; its data and image size are those that the features were made with.
+        images: use only so many training images; None for all.
+        on_epoch: called after every epoch with the history so far.
+        number: the run's number in tables and figures.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    train = bench.train if images is None else choose_images(bench.train, images, seed=config.seed)
+    config = replace(config, workers=0)
+    model = new_head_model(bench, config)
+    started = time.perf_counter()
+    history = fit(
+        model,
+        make_loader(train, config, shuffle=True),
+        make_loader(bench.val, config, shuffle=False),
+        config,
+        on_epoch=on_epoch,
+    )
+    return HeadRun(number, config, len(train), model, history, time.perf_counter() - started)
+
+
+def run_table(runs: Sequence[HeadRun]) -> pd.DataFrame:
+    """The runs side by side: settings, then what the validation images say about the weights that were kept."""
+    return pd.DataFrame(
+        [
+            {
+                "run": run.number,
+                "learning rate": f"{run.config.learning_rate:g}",
+                "hidden units": run.config.hidden_units,
+                "dropout": f"{run.config.dropout:g}",
+                "batch size": run.config.batch_size,
+                "patience": run.config.patience,
+                "images": run.images,
+                "epochs run": len(run.history),
+                "epoch kept": run.history.attrs["best_epoch"],
+                "training loss": f"{run.best['train_loss']:.3f}",
+                "validation loss": f"{run.best['val_loss']:.3f}",
+                "validation AUC": f"{run.best['val_auc']:.3f}",
+                "seconds": f"{run.seconds:.1f}",
+            }
+            for run in runs
+        ]
+    )
+
+
+def ending(run: HeadRun) -> str:
+    """In words: how long a run went on, why it ended, and which weights were kept."""
+    ran, best = len(run.history), run.history.attrs["best_epoch"]
+    early = run.history.attrs["stopped_early"]
+    reason = (
+        f"stopped early, since {run.config.patience} epochs brought nothing better" if early else "went on to the end"
+    )
+    return f"Run {run.number} {reason} (epoch {ran}). It keeps the weights of epoch {best}."

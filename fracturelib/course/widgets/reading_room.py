@@ -1,0 +1,214 @@
+"""Notebook 06's panel: read radiographs one at a time, by mouse or keyboard, and then meet the model."""
+
+from __future__ import annotations
+
+import html
+import io
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fracturelib.config import CLASS_NAMES
+from fracturelib.course.reader_study import SURENESS, Reading, save_reading
+from fracturelib.course.widgets.common import (
+    LivingPage,
+    ResultArea,
+    as_html,
+    button,
+    image_html,
+    rows_of,
+    slider,
+    whole_number,
+)
+from fracturelib.errors import FracturelibError
+from fracturelib.images import read_radiograph
+
+HEIGHT = 460  # pixels of the radiograph on the page
+KEYS = {"f": "fractured", "n": "not fractured", "1": SURENESS[1], "2": SURENESS[2], "3": SURENESS[3], "b": "back"}
+# ipywidgets has no key events. An inline handler needs no extra package: it finds the button whose class names the key,
+# in its own panel, and clicks it. JupyterLab leaves keys alone below an element with the data attribute.
+_PRESS = (
+    "if (!event.ctrlKey && !event.metaKey && !event.altKey) {{"
+    "const found = this.closest('.{panel}').querySelector('.{key}' + event.key.toLowerCase());"
+    "if (found) {{ event.preventDefault(); event.stopPropagation(); found.click(); this.focus(); }} }}"
+)
+_DESK = "outline-offset: 3px; border: 2px solid #0072B2; border-radius: 4px; padding: 6px 10px; cursor: pointer"
+
+
+def windowed(picture: np.ndarray, *, level: float = 127.5, width: float = 255, zoom: float = 1.0) -> np.ndarray:
+    """A radiograph as the viewer shows it: uint8 (H, W) → uint8 (HEIGHT, W').
+
+    Args:
+        picture: uint8 (H, W).
+        level, width: middle and range of the greys that are spread from black to white.
+        zoom: 1 shows all of it, 2 the middle half of each side.
+    """
+    rows, columns = picture.shape
+    tall, wide = max(1, round(rows / zoom)), max(1, round(columns / zoom))
+    top, left = (rows - tall) // 2, (columns - wide) // 2
+    part = picture[top : top + tall, left : left + wide].astype(np.float32)
+    grey = np.rint(np.clip((part - (level - width / 2)) / max(width, 1) * 255, 0, 255)).astype(np.uint8)
+    return np.asarray(Image.fromarray(grey).resize((max(1, round(HEIGHT * wide / tall)), HEIGHT), Image.BICUBIC))
+
+
+def picture_html(picture: np.ndarray, alt: str) -> str:
+    """A picture (H, W), uint8, as an HTML image."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="png")
+    return image_html(buffer.getvalue(), "image/png", alt)
+
+
+class ReadingRoom(LivingPage):
+    """One radiograph at a time: call it, say how sure, next; at the end the results are shown.
+
+    Args:
+        cases: from `reading.choose_cases`; its ``attrs["root"]`` is the folder of the files.
+        results: answers (as `Reading.answers`) → figures, tables and sentences, shown when all cases are read.
+        folder: where "Save for the class" writes; None leaves the button out.
+
+    Attributes:
+        reading: the `Reading`, with the answers so far.
+        number: names the file of this reading; drawn at random, since a class's folder holds no names.
+    """
+
+    def __init__(
+        self, cases: pd.DataFrame, results: Callable[[pd.DataFrame], list], *, folder: str | Path | None = None
+    ) -> None:
+        self.cases, self.results, self.folder = cases, results, folder
+        self.reading, self.number = Reading(cases), uuid.uuid4().hex
+        self.picture, self.status, self.outcome = widgets.HTML(), ResultArea(), ResultArea()
+        self.viewer = {
+            "zoom": slider("Zoom", 1, 1, 4, 0.25, form=".2f", tip="How large the middle is shown"),
+            "level": whole_number("Window level", 128, 0, 255, tip="This grey value is shown as middle grey"),
+            "width": whole_number("Window width", 255, 8, 510, tip="So many grey values from black to white"),
+        }
+        for control in self.viewer.values():
+            control.observe(lambda _: self._show_picture(), names="value")
+        self.buttons = {key: button(f"{name} ({key.upper()})", self._action(key)) for key, name in KEYS.items()}
+        for key, made in self.buttons.items():
+            made.add_class(_key_class(key))
+        self.save_button = button("Save for the class", self.save, tip="Numbers only: no name of a person or of a file")
+        self.again_button = button("Read again from the start", self.restart)
+        reset = button("Reset view", self.reset_view, tip="All of the picture, all of its greys")
+        self.screen = widgets.HBox(
+            [widgets.VBox([self.picture]), widgets.VBox([*self.viewer.values(), widgets.HBox([reset])])]
+        )
+        super().__init__(
+            [
+                widgets.HTML(_desk()),
+                self.screen,
+                rows_of(self.buttons.values()),
+                self.status,
+                rows_of([self.again_button] if folder is None else [self.save_button, self.again_button]),
+                self.outcome,
+            ],
+            title="The reading room",
+        )
+        self._refresh()
+
+    def still(self) -> str:
+        """The first case; there is nobody who could read it."""
+        return (
+            as_html(f"{self.title}: case 1 of {len(self.cases)}. Run the notebook to read them.") + self.picture.value
+        )
+
+    def press(self, key: str) -> None:
+        """What a key or its button does: F and N call, 1 to 3 say how sure and go on, B goes back."""
+        if key == "b":
+            self.reading.back()
+        elif key in "fn":
+            self.reading.call(int(key == "f"))
+            self._say()
+            return
+        elif not self.reading.rate(int(key)):
+            self._say("First say whether it is fractured: F or N.")
+            return
+        self._refresh()
+
+    def restart(self) -> None:
+        """Forget all answers and begin with the first case; a saved reading keeps its file."""
+        self.reading, self.number = Reading(self.cases), uuid.uuid4().hex
+        self._refresh()
+
+    def reset_view(self) -> None:
+        """All of the picture, with all of its greys."""
+        self.viewer["zoom"].value, self.viewer["level"].value, self.viewer["width"].value = 1, 128, 255
+
+    def save(self) -> None:
+        """Write the answers to the class's folder; a second press replaces the first file."""
+        try:
+            file = save_reading(self.folder, self.reading.answers(), reading=self.number)
+        except FracturelibError as error:
+            self._say(str(error))
+            return
+        self._say(f"Saved as {file.name}.")
+
+    def _action(self, key: str) -> Callable[[], None]:
+        return lambda: self.press(key)
+
+    def _refresh(self) -> None:
+        """Show the present case, or the results when there is none left."""
+        self.outcome.show()
+        self._show_picture()
+        self._say()
+        if self.reading.finished:
+            self._say("Your results are on their way …")
+            try:
+                found = self.results(self.reading.answers())
+            except FracturelibError as error:
+                found = [str(error)]
+            self.outcome.show(*found, alt="Your reading beside the model's")
+            self._say()
+
+    def _show_picture(self) -> None:
+        self.screen.layout.display = "none" if self.reading.finished else None
+        if self.reading.finished:
+            self.picture.value = ""
+            return
+        row = self.cases.iloc[self.reading.position]
+        try:
+            picture = read_radiograph(Path(self.cases.attrs["root"]) / row["path"])
+        except FracturelibError as error:
+            self.picture.value = as_html(str(error))
+            return
+        view = windowed(picture, **{name: control.value for name, control in self.viewer.items()})
+        self.picture.value = picture_html(
+            view, f"Radiograph {self.reading.position + 1} of {len(self.cases)}, to be read"
+        )
+
+    def _say(self, note: str = "") -> None:
+        """Where the reader is, and what is expected now; buttons without a meaning now cannot be pressed."""
+        reading = self.reading
+        if reading.finished:
+            where = f"All {len(self.cases)} cases are read."
+        else:
+            where = f"Case {reading.position + 1} of {len(self.cases)}."
+            if reading.called is None:
+                where += " Is there a fracture?"
+            else:
+                where += f" You say: {CLASS_NAMES[reading.called]}. How sure are you?"
+        self.status.show(*([where, note] if note else [where]))
+        for key, made in self.buttons.items():
+            made.button_style = "primary" if reading.called == {"f": 1, "n": 0}.get(key, -1) else ""
+            made.disabled = reading.finished and key != "b"
+        self.save_button.disabled = not reading.finished
+
+
+def _key_class(key: str) -> str:
+    return f"fracturelib-key-{key}"
+
+
+def _desk() -> str:
+    """The element that gets the keys while it has the focus."""
+    press = _PRESS.format(panel="fracturelib-panel", key="fracturelib-key-")
+    words = ", ".join(f"<b>{key.upper()}</b> {name}" for key, name in KEYS.items())
+    return (
+        f'<div class="fracturelib-desk" tabindex="0" role="group" aria-label="Keyboard" style="{_DESK}" '
+        f'data-lm-suppress-shortcuts="true" onkeydown="{html.escape(press)}">'
+        f"To read with the keyboard, click here first: {words}</div>"
+    )

@@ -1,0 +1,29 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced(path: str | Path) -> Iterator[Path]:
+    """A new, empty file beside `path` to write to; it takes the name `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part. The file beside it has a name of its own, so that two
+    writers never share one, and the mode that the umask gives; after an error it is gone and `path` is as before.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

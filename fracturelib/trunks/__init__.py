@@ -1,0 +1,1 @@
+"""Where a trunk and its weights come from, and the part of it that stays frozen."""

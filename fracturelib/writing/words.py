@@ -1,0 +1,42 @@
+"""How text is written: names of splits, shares in per cent, counts with their noun, long texts made short."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def few(names: Sequence[str], limit: int = 5) -> str:
+    """Up to five names and how many more there are."""
+    more = f", and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 file, 2 files."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def wrap(text: str, width: int) -> str:
+    """Line breaks between words, so that no line is longer than `width` characters."""
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
+
+
+def shorten(text: str, width: int) -> str:
+    """The text with its middle left out, so that both the folder and the number of a long path stay
+    readable."""
+    if len(text) <= width:
+        return text
+    front = (width - 1) // 2
+    return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
+
+
+def percent(count: float, total: float) -> str:
+    """A share that is rounded to neither 0 % nor 100 % unless it is exactly that."""
+    if total == 0:
+        return "–"
+    if 0 < count < 0.005 * total:
+        return "< 1 %"
+    return "> 99 %" if 0.995 * total <= count < total else f"{count / total:.0%}".replace("%", " %")
