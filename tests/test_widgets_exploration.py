@@ -132,7 +132,7 @@ def test_tables_and_sentences_become_html():
 
 
 def test_the_project_is_found_from_its_folders_and_never_named_absolutely(monkeypatch, tmp_path):
-    project = Path(notebook.__file__).parents[1]
+    project = Path(notebook.__file__).parents[2]
     monkeypatch.chdir(project / "tests")
     assert notebook.project_folder() == Path("..")
     monkeypatch.chdir(tmp_path)
