@@ -13,6 +13,7 @@ import pandas as pd
 
 from fracturelib.course.widgets import common
 from fracturelib.course.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow
+from fracturelib.course.widgets.live import AtOnce, Cancelled
 from fracturelib.errors import EvaluationError
 
 
@@ -25,7 +26,7 @@ def drawing(size: float, kind: str) -> list:
 @pytest.fixture
 def panel() -> Panel:
     controls = {"size": common.slider("Size (inches)", 2, 1, 4, 0.5), "kind": common.choice("Kind", ["a", "b"], "a")}
-    return Panel(drawing, controls, title="Try it")
+    return Panel(drawing, controls, title="Try it").start()
 
 
 def test_a_result_replaces_the_one_before_and_leaves_no_figure_open(panel):
@@ -39,7 +40,7 @@ def test_reset_draws_once_and_brings_everything_back(panel):
     first, drawn = panel.result.value, []
     panel.controls["size"].value, panel.controls["kind"].value = 3.0, "b"
     panel.draw = lambda **values: drawn.append(values) or drawing(**values)
-    panel.reset_button.click()
+    panel.buttons[0].click()
     assert drawn == [{"size": 2.0, "kind": "a"}] and panel.result.value == first
 
 
@@ -54,6 +55,33 @@ def test_an_error_of_the_reader_is_shown_and_the_panel_lives_on(panel):
     panel.draw = usual
     panel.update()
     assert "<img" in panel.result.value
+
+
+def test_a_panel_draws_when_it_is_started_and_not_before():
+    calls = []
+    panel = Panel(lambda **_: calls.append(True) or "drawn", {}, title="Try it")
+    assert not calls and panel.result.value == ""
+    assert panel.start() is panel and len(calls) == 1 and "drawn" in panel.result.value
+
+
+def test_stopped_work_leaves_what_was_there_before():
+    def work(report, size):
+        report.result.show("half of it")
+        if size > 2:
+            panel.stop()
+            raise Cancelled
+        return f"size {size}"
+
+    controls = {"size": common.slider("Size", 2, 1, 4, 0.5)}
+    panel = Panel(work, controls, title="Try it", jobs=AtOnce()).start()
+    before = panel.result.value
+    panel.controls["size"].value = 3
+    assert "size 2.0" in before == panel.result.value and panel.progress.text.value == ""
+
+
+def test_notes_take_the_colour_of_the_theme():
+    """A fixed dark grey cannot be read in JupyterLab's dark theme."""
+    assert "color: var(--jp-ui-font-color1" in common.as_html("a note")
 
 
 def test_it_is_at_work_until_the_result_is_there(panel):

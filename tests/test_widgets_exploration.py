@@ -86,7 +86,7 @@ def sweep(panel: common.Panel) -> None:
 def test_a_panel_draws_once_for_each_change_and_once_for_a_reset():
     calls = []
     controls = {"a": common.slider("A", 1, 0, 3, 0.5), "b": common.whole_number("B", 2, 0, 5)}
-    panel = common.Panel(lambda a, b: calls.append((a, b)) or f"a is {a}", controls, title="T")
+    panel = common.Panel(lambda a, b: calls.append((a, b)) or f"a is {a}", controls, title="T").start()
     assert calls == [(1.0, 2)]
     panel.controls["a"].value = 2.5
     panel.controls["b"].value = 4
@@ -102,7 +102,7 @@ def test_a_panel_shows_the_message_of_an_error_and_recovers():
             raise FracturelibError("no <such> thing", cure="choose another")
         return "fine"
 
-    panel = common.Panel(draw, {"a": common.whole_number("A", 0, 0, 1)}, title="T")
+    panel = common.Panel(draw, {"a": common.whole_number("A", 0, 0, 1)}, title="T").start()
     assert "no &lt;such&gt; thing" in panel.result.value and "choose another" in panel.result.value
     panel.controls["a"].value = 1
     assert "fine" in panel.result.value
@@ -118,7 +118,7 @@ def test_a_panel_describes_its_figure_in_words_and_closes_it():
         "split": common.choice("Split", {"training": "train", "test": "test"}, "test"),
         "size": common.slider("Size", 0.5, 0, 1, 0.5),
     }
-    panel = common.Panel(draw, controls, title="A & B")
+    panel = common.Panel(draw, controls, title="A & B").start()
     assert 'alt="A &amp; B: Split test, Size 0.5"' in panel.result.value
     assert not plt.get_fignums()
 

@@ -24,9 +24,9 @@ from fracturelib.config import TrainConfig
 from fracturelib.course import notebook
 from fracturelib.course.notebook import notebook_run
 from fracturelib.course.studies import Workbench
-from fracturelib.course.widgets import evaluation, live, training
+from fracturelib.course.widgets import evaluation, live, runs, training
 from fracturelib.course.widgets.live import LatestJob
-from fracturelib.course.widgets.training import TrainingPanel
+from fracturelib.course.widgets.training import training_panel
 from fracturelib.errors import RunError
 from tests.made_up import made_up_bench, made_up_features
 
@@ -53,6 +53,12 @@ def values_of(control) -> list:
     return [control.min, (control.min + control.max) // 2 if isinstance(control.min, int) else 0.5, control.max]
 
 
+def press(panel, label: str) -> None:
+    """Click the button of this name."""
+    (found,) = [button for button in panel.buttons if button.description == label]
+    found.click()
+
+
 # --- the training panel ---------------------------------------------------------------------------------------------
 
 
@@ -65,44 +71,44 @@ def plain_pictures():
 
 
 def test_every_value_of_every_training_control(bench, plain_pictures):
-    panel = TrainingPanel(bench, CONFIG, background=False)
+    panel = training_panel(bench, CONFIG, background=False)
     for name, control in panel.controls.items():
         for value in values_of(control):
             control.value = value
             assert "<img" in panel.result.value and 'alt="Train the head yourself' in panel.result.value
         control.value = panel.defaults[name]
-    assert len(panel.runs) == live.MOST_KEPT
+    assert len(panel.draw.runs) == runs.MOST_KEPT
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_training_controls_in_any_order(data, plain_pictures):
     small = made_up_bench(20, 10)
-    panel = TrainingPanel(small, replace(CONFIG, epochs=2), background=False)
+    panel = training_panel(small, replace(CONFIG, epochs=2), background=False)
     for _ in range(4):
         control = panel.controls[data.draw(st.sampled_from(sorted(panel.controls)))]
         control.value = data.draw(st.sampled_from(values_of(control)))
         assert panel.result.value.count("<img") == 1
-        assert panel.runs[-1].config.learning_rate == panel.controls["learning_rate"].value
+        assert panel.draw.runs[-1].config.learning_rate == panel.controls["learning_rate"].value
     panel.reset()
     assert panel.values == panel.defaults  # noqa: PD011 - not a table
 
 
 def test_the_same_settings_again_take_the_place_of_the_first(bench, plain_pictures):
-    panel = TrainingPanel(bench, CONFIG, background=False)
-    (first,) = panel.runs
+    panel = training_panel(bench, CONFIG, background=False)
+    (first,) = panel.draw.runs
     panel.controls["dropout"].value = 0.0
     panel.reset()
-    assert [run.number for run in panel.runs] == [2, 3]
-    assert panel.runs[-1].history.equals(first.history)
-    panel.forget()
-    assert [run.number for run in panel.runs] == [3]
+    assert [run.number for run in panel.draw.runs] == [2, 3]
+    assert panel.draw.runs[-1].history.equals(first.history)
+    press(panel, "Forget earlier runs")
+    assert [run.number for run in panel.draw.runs] == [3]
 
 
 def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
     monkeypatch.setattr(live, "REDRAW_SECONDS", 0.0)
     monkeypatch.setattr(live, "REDRAW_TIMES", 0)
-    panel = TrainingPanel(bench, CONFIG, background=False)
+    panel = training_panel(bench, CONFIG, background=False)
     pictures, words = [], []
     panel.result.observe(lambda change: pictures.append(change["new"]), names="value")
     panel.progress.text.observe(lambda change: words.append(change["new"]), names="value")
@@ -114,10 +120,10 @@ def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
 
 @pytest.mark.parametrize("drawing", [0.1, 3.0])
 def test_long_work_is_drawn_now_and_then_and_never_more_drawn_than_done(bench, plain_pictures, monkeypatch, drawing):
-    panel = TrainingPanel(bench, CONFIG, background=False)
+    panel = training_panel(bench, CONFIG, background=False)
     clock, drawn = [0.0], []
     monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    report = live.Report(panel, "training", threading.Event(), alt="")
+    report = live.Report(panel.progress, panel.result, doing="training", stop=threading.Event(), alt="")
 
     def draw() -> list[str]:
         clock[0] += drawing
@@ -133,7 +139,7 @@ def test_long_work_is_drawn_now_and_then_and_never_more_drawn_than_done(bench, p
 
 
 def test_a_short_training_is_drawn_once(bench, plain_pictures):
-    panel = TrainingPanel(bench, CONFIG, background=False)
+    panel = training_panel(bench, CONFIG, background=False)
     pictures = []
     panel.result.observe(lambda change: pictures.append(change["new"]), names="value")
     panel.controls["dropout"].value = 0.0
@@ -141,7 +147,7 @@ def test_a_short_training_is_drawn_once(bench, plain_pictures):
 
 
 def test_a_training_is_in_progress_until_its_curves_are_there(bench, plain_pictures):
-    panel = TrainingPanel(bench, CONFIG, background=False)
+    panel = training_panel(bench, CONFIG, background=False)
     shown = []
     panel.result.observe(lambda _: shown.append(panel.progress.cancel_button.layout.visibility), names="value")
     panel.controls["dropout"].value = 0.0
@@ -177,7 +183,7 @@ def go_on_when_stopped(panel, go_on):
 
 def test_a_new_training_stops_the_one_that_runs(bench, slow_training, plain_pictures):
     hold, release, begun, go_on = slow_training
-    panel = TrainingPanel(bench, replace(CONFIG, epochs=1, patience=40))
+    panel = training_panel(bench, replace(CONFIG, epochs=1, patience=40))
     hold()
     panel.controls["epochs"].value = 40
     assert begun.wait(10)
@@ -185,41 +191,43 @@ def test_a_new_training_stops_the_one_that_runs(bench, slow_training, plain_pict
     go_on_when_stopped(panel, go_on)
     panel.controls["epochs"].value = 2
     panel.jobs.wait()
-    assert [run.config.epochs for run in panel.runs] == [1, 2], "the long training left no trace"
+    assert [run.config.epochs for run in panel.draw.runs] == [1, 2], "the long training left no trace"
     assert panel.result.value.count("<img") == 1
 
 
 def test_a_training_can_be_cancelled(bench, slow_training, plain_pictures):
     hold, _, begun, go_on = slow_training
-    panel = TrainingPanel(bench, replace(CONFIG, epochs=1, patience=40))
+    panel = training_panel(bench, replace(CONFIG, epochs=1, patience=40))
     before = panel.result.value
     hold()
     panel.controls["epochs"].value = 40
     assert begun.wait(10)
     go_on_when_stopped(panel, go_on)
     panel.progress.cancel_button.click()
-    assert [run.config.epochs for run in panel.runs] == [1]
+    assert [run.config.epochs for run in panel.draw.runs] == [1]
     table = before.partition("<table")[2]
     assert panel.result.value.partition("<table")[2] == table, "the finished run is shown again"
 
 
 def test_a_handle_that_moves_on_begins_no_training(bench, monkeypatch, plain_pictures):
-    panel = TrainingPanel(bench, CONFIG)
+    panel = training_panel(bench, CONFIG)
     monkeypatch.setattr(live, "SETTLE_SECONDS", 10.0)
     for width in (4, 64, 256):
         panel.controls["hidden_units"].value = width
     monkeypatch.setattr(live, "SETTLE_SECONDS", 0.01)
     panel.controls["hidden_units"].value = 1024
     panel.jobs.wait()
-    assert [run.config.hidden_units for run in panel.runs] == [16, 1024]
+    assert [run.config.hidden_units for run in panel.draw.runs] == [16, 1024]
 
 
-def test_only_the_latest_job_lives():
-    jobs, log = LatestJob(), []
+def test_only_the_latest_job_lives(monkeypatch):
+    monkeypatch.setattr(live, "SETTLE_SECONDS", 0.0)
+    jobs, log, begun = LatestJob(), [], threading.Event()
 
     def work(name):
         def run(stop):
             log.append(f"{name} begins")
+            begun.set()
             stop.wait(10 if name == "first" else 0)
             log.append(f"{name} ends")
 
@@ -227,6 +235,7 @@ def test_only_the_latest_job_lives():
 
     jobs.stop()  # nothing runs yet
     jobs.start(work("first"))
+    assert begun.wait(10)
     jobs.start(work("second"))
     jobs.wait()
     assert log == ["first begins", "first ends", "second begins", "second ends"]
@@ -235,9 +244,9 @@ def test_only_the_latest_job_lives():
 def test_a_training_that_breaks_is_told_in_words(bench):
     broken = made_up_features(60)
     broken.features[0, 7] = float("nan")
-    panel = TrainingPanel(replace(bench, train=broken), CONFIG, background=False)
-    assert "the loss is not finite" in panel.result.value and not panel.runs
-    panel.forget()
+    panel = training_panel(replace(bench, train=broken), CONFIG, background=False)
+    assert "the loss is not finite" in panel.result.value and not panel.draw.runs
+    press(panel, "Forget earlier runs")
 
 
 # --- the run that notebook 04 judges --------------------------------------------------------------------------------

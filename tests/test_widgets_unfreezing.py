@@ -25,7 +25,7 @@ from fracturelib.course.studies import (
     train_in_steps,
 )
 from fracturelib.course.widgets import unfreezing
-from fracturelib.course.widgets.unfreezing import UnfreezingPanel
+from fracturelib.course.widgets.unfreezing import unfreezing_panel
 from fracturelib.errors import ConfigError
 from fracturelib.loaders import make_loader, make_loaders
 from fracturelib.model import build_model
@@ -167,37 +167,38 @@ def test_every_value_of_every_control(bench, config, plain_pictures, monkeypatch
         return trained
 
     monkeypatch.setattr(unfreezing, "train_in_steps", remember)
-    panel = UnfreezingPanel({"pretrained": bench, "random": bench}, config, images=8, background=False)
-    assert asked == [("layer4", 1e-4, 8, 3)] and panel.runs[-1].settings["trunk"] == "pretrained"
+    panel = unfreezing_panel({"pretrained": bench, "random": bench}, config, images=8, background=False)
+    assert asked == [("layer4", 1e-4, 8, 3)] and panel.draw.runs[-1].settings["trunk"] == "pretrained"
     for name, control in panel.controls.items():
         for value in values_of(control):
             control.value = value
             assert panel.result.value.count("<img") == 1 and "<table" in panel.result.value
-            assert panel.runs[-1].settings[name] == value
+            assert panel.draw.runs[-1].settings[name] == value
         control.value = panel.defaults[name]
     panel.reset()
     assert asked[-1] == asked[0]
 
 
 def test_the_panel_trains(bench, config, plain_pictures):
-    panel = UnfreezingPanel({"pretrained": bench}, config, background=False)
-    run = panel.runs[-1].run
+    panel = unfreezing_panel({"pretrained": bench}, config, background=False)
+    run = panel.draw.runs[-1].run
     assert run.history["stage"].tolist() == ["head", "head", "layer4", "layer4", "layer4"]
 
 
 def test_the_same_settings_again_and_forgetting(bench, config, plain_pictures, monkeypatch):
     trained = train_in_steps(bench, config, [Step("head", 1e-3, 1)])
     monkeypatch.setattr(unfreezing, "train_in_steps", lambda *args, **options: trained)
-    panel = UnfreezingPanel({"pretrained": bench}, config, background=False)
+    panel = unfreezing_panel({"pretrained": bench}, config, background=False)
     panel.controls["stage"].value = "head"
     panel.reset()
-    assert [run.number for run in panel.runs] == [2, 3]
-    panel.forget()
-    assert [run.number for run in panel.runs] == [3] and "run 3" in panel.result.value
+    assert [run.number for run in panel.draw.runs] == [2, 3]
+    (forget,) = [button for button in panel.buttons if button.description.startswith("Forget")]
+    forget.click()
+    assert [run.number for run in panel.draw.runs] == [3] and "run 3" in panel.result.value
 
 
 def test_a_training_that_breaks_is_told_in_words(bench, config, plain_pictures):
     broken = copy.copy(bench.train)
     broken.features = torch.full_like(bench.train.features, float("nan"))
-    panel = UnfreezingPanel({"broken": replace(bench, train=broken)}, config, background=False)
-    assert "the loss is not finite" in panel.result.value and not panel.runs
+    panel = unfreezing_panel({"broken": replace(bench, train=broken)}, config, background=False)
+    assert "the loss is not finite" in panel.result.value and not panel.draw.runs

@@ -90,7 +90,7 @@ def variants_panel(table: pd.DataFrame, *, examples: int = 12) -> Panel:
     def draw(file: str, **strengths: float) -> Figure:
         return six_variants(read_radiograph(root / file), **strengths)
 
-    return Panel(draw, controls, title="Six variants of one radiograph")
+    return Panel(draw, controls, title="Six variants of one radiograph").start()
 
 
 def known_fractures(table: pd.DataFrame) -> pd.DataFrame:
@@ -194,7 +194,7 @@ def crop_panel(table: pd.DataFrame) -> Panel:
         "number": whole_number("Radiograph", 0, 0, 30),
         "seed": whole_number("Seed", 0, 0, 20),
     }
-    return Panel(lambda **values: crop_example(table, **values), controls, title="Is the fracture still there?")
+    return Panel(lambda **values: crop_example(table, **values), controls, title="Is the fracture still there?").start()
 
 
 def candidate_gallery(pictures: Mapping[str, np.ndarray], *, columns: int = 4) -> Figure:

@@ -10,8 +10,9 @@ HTML. Where the panel is alive the still is hidden; where it cannot be (no kerne
 from __future__ import annotations
 
 import html
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import ipywidgets as widgets
 import pandas as pd
@@ -19,13 +20,14 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from fracturelib.course.notebook import encode
+from fracturelib.course.widgets.live import Cancelled, LatestJob, Report
 from fracturelib.errors import FracturelibError
 from fracturelib.writing.template import data_uri
 
 LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
 STILL, ALIVE = "fracturelib-still", "fracturelib-panel"  # classes in the page; the browser tests look for them too
-_NOTE = "font-size: 14px; line-height: 1.4; color: #222222; margin: 4px 0"
+_NOTE = "font-size: 14px; line-height: 1.4; color: var(--jp-ui-font-color1, #222222); margin: 4px 0"
 # The still comes first and the panel right after it. Of the two, the page shows the panel if it is alive; otherwise
 # the still, and not the message that a dead panel leaves.
 _OUTPUT = ".jp-OutputArea-child"
@@ -70,11 +72,6 @@ def steps(
     return widgets.SelectionSlider(
         options=pairs, value=value, description=label, tooltip=tip, continuous_update=False, **_look()
     )
-
-
-def switch(label: str, value: bool, *, tip: str = "") -> widgets.Checkbox:
-    """On or off."""
-    return widgets.Checkbox(value, description=label, tooltip=tip, **_look())
 
 
 def button(label: str, on_click: Callable[[], None], *, tip: str = "", primary: bool = False) -> widgets.Button:
@@ -194,24 +191,41 @@ class Panel(LivingPage):
             list of these. A `FracturelibError` is shown as its message.
         controls: argument name → control, made by the functions of this module.
         title: stands above the panel, and opens the alternative text of its figures.
+        buttons: stand beside the controls.
+        jobs: for work that takes a while. `draw` then gets a `Report` before the values and calls it now and then;
+            `LatestJob` keeps the page alive meanwhile, `AtOnce` waits for the end.
+        doing: names the work in the progress row.
 
     Attributes:
         controls, values: the controls, and what they are set to now.
         result: the `ResultArea`.
-        progress: the `ProgressRow`; a panel that works on a thread says there how far it is.
+        progress: the `ProgressRow`.
     """
 
-    def __init__(self, draw: Callable[..., Any], controls: Mapping[str, widgets.Widget], *, title: str) -> None:
-        self.draw, self.controls = draw, dict(controls)
-        self.defaults = {name: control.value for name, control in self.controls.items()}
+    def __init__(
+        self,
+        draw: Callable[..., Any],
+        controls: Mapping[str, Any],
+        *,
+        title: str,
+        buttons: Sequence[widgets.Button] = (),
+        jobs: LatestJob | None = None,
+        doing: str = "Drawing",
+    ) -> None:
+        self.draw, self.controls, self.jobs, self.doing = draw, dict(controls), jobs, doing
+        self.defaults = self.values
         self.result, self.progress = ResultArea(), ProgressRow()
-        self._held = False
+        self._finished, self._held = "", False
         for control in self.controls.values():
             control.observe(self._changed, names="value")
-        self.reset_button = button("Reset", self.reset, tip="Back to the first settings")
-        row = rows_of([*self.controls.values(), self.reset_button])
+        self.buttons = [button("Reset", self.reset, tip="Back to the first settings"), *buttons]
+        row = rows_of([*self.controls.values(), *self.buttons])
         super().__init__([row, self.progress, self.result], title=title)
-        self.update()
+
+    def start(self) -> Self:
+        """Draw with the first settings before this returns, so that a notebook run at one go shows the same always."""
+        self._work(self.values, threading.Event())
+        return self
 
     def still(self) -> str:
         """Title and settings in words, then the result as it stands."""
@@ -227,15 +241,23 @@ class Panel(LivingPage):
         return f"{self.title}{' ' if self.title.endswith('?') else ': '}{', '.join(settings)}"
 
     def update(self) -> None:
-        """Draw with the present settings."""
-        self.progress.begin("Drawing …")
-        try:
-            drawn = self.draw(**self.values)
-            self.result.show(*(drawn if isinstance(drawn, list) else [drawn]), alt=self.alternative_text())
-        except FracturelibError as error:
-            self.result.show(str(error))
-        finally:
-            self.progress.end()
+        """Draw with the present settings; work that is going on is stopped."""
+        values = self.values
+        if self.jobs is None:
+            self._work(values, threading.Event())
+        else:
+            self.jobs.start(lambda stop: self._work(values, stop))
+
+    def stop(self) -> None:
+        """End the work that is going on, if any; what was there before it is shown again."""
+        if self.jobs is not None:
+            self.jobs.stop()
+        self.result.value = self._finished
+
+    def show(self, contents: Any) -> None:
+        """Show a finished result: a figure, a table, a sentence or a list of these."""
+        self.result.show(*(contents if isinstance(contents, list) else [contents]), alt=self.alternative_text())
+        self._finished = self.result.value
 
     def reset(self) -> None:
         """Back to the first settings, drawn once."""
@@ -246,6 +268,18 @@ class Panel(LivingPage):
         finally:
             self._held = False
         self.update()
+
+    def _work(self, values: dict[str, Any], stop: threading.Event) -> None:
+        self.progress.begin(f"{self.doing} …", on_cancel=self.stop if self.jobs else None)
+        report = Report(self.progress, self.result, doing=self.doing, stop=stop, alt=self.alternative_text())
+        try:
+            self.show(self.draw(*([report] if self.jobs else []), **values))
+        except Cancelled:
+            pass
+        except FracturelibError as error:
+            self.show(str(error))
+        finally:
+            self.progress.end()
 
     def _changed(self, _: Any) -> None:
         if not self._held:

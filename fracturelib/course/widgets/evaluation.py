@@ -95,7 +95,7 @@ def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: 
             "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
         ),
     }
-    return Panel(partial(threshold_view, predictions), controls, title="Move the threshold")
+    return Panel(partial(threshold_view, predictions), controls, title="Move the threshold").start()
 
 
 def cheapest_threshold(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> float:
@@ -156,4 +156,4 @@ def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float
             "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
         ),
     }
-    return Panel(partial(cost_view, predictions), controls, title="Set what errors cost")
+    return Panel(partial(cost_view, predictions), controls, title="Set what errors cost").start()

@@ -92,7 +92,7 @@ def browse_panel(table: pd.DataFrame) -> Panel:
         controls["region"] = choice("Region", [ANY, *sorted(table["region"].dropna().unique())], ANY)
     if "bbox_x" in table:
         controls["boxes"] = choice("Fracture", {"find it yourself": False, "show the box": True}, False)
-    return Panel(lambda **values: browse(table, **values), controls, title="Browse the data")
+    return Panel(lambda **values: browse(table, **values), controls, title="Browse the data").start()
 
 
 def copies(table: pd.DataFrame, source: str) -> list[Figure | str]:
@@ -109,7 +109,7 @@ def copies_panel(table: pd.DataFrame) -> Panel:
     order = table.groupby("source_id")["split"].nunique().sort_values(ascending=False, kind="stable")
     sources = list(order.index[:40])
     controls = {"source": choice("Original", sources, sources[0])}
-    return Panel(lambda source: copies(table, source), controls, title="Copies of one radiograph")
+    return Panel(lambda source: copies(table, source), controls, title="Copies of one radiograph").start()
 
 
 def mark_box(ax: Axes, box: tuple[float, float, float, float] | np.ndarray | None) -> None:
@@ -196,7 +196,7 @@ def physics_panel() -> Panel:
         "view": choice("View", list(VIEWS), "frontal"),
         "patient": whole_number("Patient", 2, 0, 20),
     }
-    return Panel(make_picture, controls, title="Make a radiograph")
+    return Panel(make_picture, controls, title="Make a radiograph").start()
 
 
 @lru_cache(maxsize=64)

@@ -11,8 +11,9 @@ import pandas as pd
 from fracturelib.config import TrainConfig
 from fracturelib.course.figures.learning import training_figure
 from fracturelib.course.studies import HeadRun, Workbench, ending, run_table, train_head
-from fracturelib.course.widgets.common import slider, steps, whole_number
-from fracturelib.course.widgets.live import Report, RunsPanel
+from fracturelib.course.widgets.common import Panel, slider, steps, whole_number
+from fracturelib.course.widgets.live import Report
+from fracturelib.course.widgets.runs import KeptRuns, draw_epochs, named_histories, runs_panel
 
 
 def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def scale(values: Sequence[float], start: float) -> dict[str, float]:
     return {f"{value:g}": value for value in sorted({*values, start})}
 
 
-class TrainingPanel(RunsPanel):
+def training_panel(bench: Workbench, config: TrainConfig, *, background: bool = True) -> Panel:
     """Sliders for the recipe; every change trains a head from features and draws the curves while they grow.
 
     A change during a training stops that training and starts the new one. The latest runs stay side by side.
@@ -54,38 +55,29 @@ class TrainingPanel(RunsPanel):
     Args:
         bench: trunk and features.
         config: the first settings.
-        background: as for `LivePanel`.
+        background: as for `runs_panel`.
     """
+    config = replace(config, workers=0)
 
-    def __init__(self, bench: Workbench, config: TrainConfig, *, background: bool = True) -> None:
-        self.bench, self.config = bench, replace(config, workers=0)
-        controls = training_controls(config, images=len(bench.train))
-        super().__init__(controls, title="Train the head yourself", background=background)
+    def make(report: Report, earlier: list[HeadRun], number: int, *, images: int, **settings: Any) -> HeadRun:
+        chosen = replace(config, **settings)
 
-    def make_run(self, report: Report, others: list[HeadRun], number: int, *, images: int, **settings: Any) -> HeadRun:
-        """Train once, and say after every epoch how it goes."""
-        config = replace(self.config, **settings)
+        def draw(history: pd.DataFrame) -> list[Any]:
+            return [training_figure(history, epochs=chosen.epochs, others=named_histories(earlier))]
 
-        def on_epoch(history: pd.DataFrame) -> None:
-            def draw() -> list[Any]:
-                return [training_figure(history, epochs=config.epochs, others=named_histories(others))]
+        on_epoch = draw_epochs(report, chosen.epochs, draw)
+        return train_head(bench, chosen, images=images, on_epoch=on_epoch, number=number)
 
-            report(len(history), config.epochs, draw)
+    def same(run: HeadRun, *, images: int, **settings: Any) -> bool:
+        return (run.config, run.images) == (replace(config, **settings), images)
 
-        return train_head(self.bench, config, images=images, on_epoch=on_epoch, number=number)
-
-    def same_settings(self, run: HeadRun, *, images: int, **settings: Any) -> bool:
-        """Whether a run has these settings and so many training images."""
-        return (run.config, run.images) == (replace(self.config, **settings), images)
-
-    def shown(self, runs: list[HeadRun]) -> list[Any]:
-        """The latest run's curves, the others beside it, and the table of all."""
-        *others, run = runs
-        name = f"run {run.number}"
-        figure = training_figure(run.history, epochs=run.config.epochs, name=name, others=named_histories(others))
-        return [figure, ending(run), run_table(runs)]
+    controls = training_controls(config, images=len(bench.train))
+    return runs_panel(KeptRuns(make, same, show_runs), controls, title="Train the head yourself", background=background)
 
 
-def named_histories(runs: Sequence[HeadRun]) -> dict[str, pd.DataFrame]:
-    """The histories of the runs under the names that they have in figures."""
-    return {f"run {run.number}": run.history for run in runs}
+def show_runs(runs: list[HeadRun]) -> list[Any]:
+    """The latest run's curves, the others beside it, and the table of all."""
+    *earlier, run = runs
+    name = f"run {run.number}"
+    figure = training_figure(run.history, epochs=run.config.epochs, name=name, others=named_histories(earlier))
+    return [figure, ending(run), run_table(runs)]

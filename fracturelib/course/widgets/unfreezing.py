@@ -11,8 +11,9 @@ import pandas as pd
 from fracturelib.config import TrainConfig
 from fracturelib.course.figures.learning import training_figure
 from fracturelib.course.studies import DeepBench, Step, StepwiseRun, step_table, train_in_steps
-from fracturelib.course.widgets.common import choice, steps, whole_number
-from fracturelib.course.widgets.live import Report, RunsPanel
+from fracturelib.course.widgets.common import Panel, choice, steps, whole_number
+from fracturelib.course.widgets.live import Report
+from fracturelib.course.widgets.runs import KeptRuns, draw_epochs, named_histories, runs_panel
 from fracturelib.course.widgets.training import scale
 
 HEAD_EPOCHS, HEAD_RATE = 2, 1e-3  # every run of the panel begins with so much training of the head alone
@@ -27,8 +28,8 @@ class PanelRun:
     run: StepwiseRun
 
     @property
-    def name(self) -> str:
-        return f"run {self.number}"
+    def history(self) -> pd.DataFrame:
+        return self.run.history
 
 
 def unfreezing_controls(benches: Mapping[str, DeepBench], *, images: int) -> dict[str, Any]:
@@ -53,73 +54,55 @@ def unfreezing_controls(benches: Mapping[str, DeepBench], *, images: int) -> dic
     }
 
 
-class UnfreezingPanel(RunsPanel):
+def unfreezing_panel(
+    benches: Mapping[str, DeepBench], config: TrainConfig, *, images: int = 50, background: bool = True
+) -> Panel:
     """Unfreeze part of the trunk; every change trains anew from the maps and shows the runs side by side.
 
     Args:
         benches: name of a trunk → its bench, all of the same pictures; the first one is chosen at first.
         config: batch size, head and seed.
         images: training images at first.
-        background: as for `LivePanel`.
+        background: as for `runs_panel`.
     """
 
-    def __init__(
-        self, benches: Mapping[str, DeepBench], config: TrainConfig, *, images: int = 50, background: bool = True
-    ) -> None:
-        self.benches, self.config = dict(benches), config
-        controls = unfreezing_controls(benches, images=images)
-        super().__init__(controls, title="Unfreeze it yourself", background=background)
+    def make(report: Report, earlier: list[PanelRun], number: int, **settings: Any) -> PanelRun:
+        """Train the head alone for a little while, then everything from the chosen stage up."""
+        last = Step(settings["stage"], settings["learning_rate"], settings["epochs"])
+        total = HEAD_EPOCHS + last.epochs
 
-    def make_run(
-        self,
-        report: Report,
-        others: list[PanelRun],
-        number: int,
-        *,
-        stage: str,
-        learning_rate: float,
-        images: int,
-        epochs: int,
-        trunk: str,
-    ) -> PanelRun:
-        """The head alone for a little while, then everything from `stage` up."""
-        plan = [Step("head", HEAD_RATE, HEAD_EPOCHS), Step(stage, learning_rate, epochs)]
-        total = HEAD_EPOCHS + epochs
+        def draw(history: pd.DataFrame) -> list[Any]:
+            return [training_figure(history, epochs=total, others=named_histories(earlier))]
 
-        def on_epoch(history: pd.DataFrame) -> None:
-            def draw() -> list[Any]:
-                return [training_figure(history, epochs=total, others=named_histories(others))]
-
-            report(len(history), total, draw)
-
-        run = train_in_steps(self.benches[trunk], self.config, plan, images=images, on_epoch=on_epoch)
-        settings = {"stage": stage, "learning_rate": learning_rate, "images": images, "epochs": epochs, "trunk": trunk}
+        run = train_in_steps(
+            benches[settings["trunk"]],
+            config,
+            [Step("head", HEAD_RATE, HEAD_EPOCHS), last],
+            images=settings["images"],
+            on_epoch=draw_epochs(report, total, draw),
+        )
         return PanelRun(number, settings, run)
 
-    def same_settings(self, run: PanelRun, **values: Any) -> bool:
-        """Whether a run was made with these values of the controls."""
-        return run.settings == values
-
-    def shown(self, runs: list[PanelRun]) -> list[Any]:
-        """The latest run's losses, all runs' AUC, and the table."""
-        *others, latest = runs
-        history = latest.run.history
-        figure = training_figure(history, epochs=len(history), name=latest.name, others=named_histories(others))
-        table = step_table({run.name: run.run for run in runs})
-        table.insert(1, "trunk", [run.settings["trunk"] for run in runs])
-        return [figure, ending(latest), table]
+    runs = KeptRuns(make, lambda run, **settings: run.settings == settings, show_runs)
+    controls = unfreezing_controls(benches, images=images)
+    return runs_panel(runs, controls, title="Unfreeze it yourself", background=background)
 
 
-def named_histories(runs: list[PanelRun]) -> dict[str, pd.DataFrame]:
-    """The histories of the runs under the names that they have in figures."""
-    return {run.name: run.run.history for run in runs}
+def show_runs(runs: list[PanelRun]) -> list[Any]:
+    """The latest run's losses, all runs' AUC, and the table."""
+    *earlier, latest = runs
+    name, history = f"run {latest.number}", latest.history
+    figure = training_figure(history, epochs=len(history), name=name, others=named_histories(earlier))
+    table = step_table({f"run {run.number}": run.run for run in runs})
+    table.insert(1, "trunk", [run.settings["trunk"] for run in runs])
+    return [figure, kept_losses(latest), table]
 
 
-def ending(run: PanelRun) -> str:
+def kept_losses(run: PanelRun) -> str:
     """In words: which weights were kept, and how far apart the two losses are there and at the end."""
-    kept, last = run.run.best, run.run.history.iloc[-1]
+    kept, last = run.run.best, run.history.iloc[-1]
     return (
-        f"Run {run.number}: the weights of epoch {run.run.history.attrs['best_epoch']} are kept (training loss "
+        f"Run {run.number}: the weights of epoch {run.history.attrs['best_epoch']} are kept (training loss "
         f"{kept['train_loss']:.2f}, validation loss {kept['val_loss']:.2f}). At the end the two are "
         f"{last['train_loss']:.2f} and {last['val_loss']:.2f}."
     )
