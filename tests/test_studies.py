@@ -19,10 +19,10 @@ import matplotlib.pyplot as plt
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.course import studies
+from fracturelib.course.figures import learning
 from fracturelib.course.studies import Workbench, choose_images, run_table, train_head
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
-from fracturelib.course.figures import learning
 from fracturelib.training import fit
 from tests.made_up import made_up_bench, made_up_features
 
