@@ -1,8 +1,10 @@
 """The command line: what a person sees, exit codes, and every bad input without a traceback."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -120,10 +122,125 @@ def test_a_warning_is_one_plain_line_on_screen(run_folder, tmp_path):
     assert len(lines) == 1 and "empty.png" in lines[0] and ".py:" not in done.stderr
 
 
-def test_the_output_can_be_cut_off_by_a_pipe(run_folder, tiny_data):
-    command = f'"{sys.executable}" -m fracturelib.cli predict "{run_folder}" "{tiny_data}" | head -n 1'
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "Traceback" not in done.stderr
+def command_line(*arguments, **more):
+    """A process of its own, as a shell starts it."""
+    command = [sys.executable, "-m", "fracturelib.cli", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def left_alone(process):
+    """Exit code and stderr of a process whose output nobody reads."""
+    process.stdout.close()
+    process.stdout = None
+    return process.wait(timeout=120), process.communicate()[1]
+
+
+def test_a_reader_that_leaves_silences_the_screen_and_not_the_work(run_folder, make_tree, tmp_path):
+    root, table = make_tree({"train": 3, "val": 3, "test": 3}), tmp_path / "p.csv"
+    code, said = left_alone(command_line("predict", run_folder, root, "--csv", table))
+    assert (code, said) == (0, "") and len(pd.read_csv(table)) == 18
+    code, said = left_alone(command_line("audit", root, "--report", tmp_path / "a", "--write-metadata"))
+    assert code == 0 and "Broken" not in said
+    assert (tmp_path / "a" / "audit.html").exists() and len(pd.read_csv(root / "metadata.csv")) == 18
+
+
+def test_a_closed_pipe_hides_no_failure(run_folder, tmp_path):
+    assert left_alone(command_line("predict", run_folder, tmp_path / "absent.png"))[0] == 2
+
+
+@pytest.mark.parametrize("names", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_a_screen_without_unicode_shows_escapes(run_folder, tiny_data, tmp_path, names):
+    (tmp_path / "Hüfte“.png").write_bytes(next(tiny_data.rglob("*.png")).read_bytes())
+    (tmp_path / "Öhr.png").write_bytes(b"nothing")
+    environment = {**os.environ, "PYTHONCOERCECLOCALE": "0", **names}
+    process = command_line("predict", run_folder, tmp_path, env=environment)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out.isascii() and "fte" in out and "warning: " in err
+
+
+# --- what a person can do with a mistake of ours, and which exit code says what ------------------
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """`fracturelib weights` meets a mistake in the program."""
+
+    def fail(_architecture):
+        return {}["something"]
+
+    monkeypatch.setattr("fracturelib.trunks.weights.available_weights", fail)
+
+
+def test_a_mistake_of_ours_is_one_line_that_asks_for_a_report(broken, capsys):
+    assert main(["weights"]) == 70
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "KeyError: 'something'" in said and "report this with `--traceback`" in said
+
+
+@pytest.mark.parametrize("arguments", [["weights", "--traceback"], ["--traceback", "weights"], ["weights"]])
+def test_the_traceback_is_shown_where_it_is_asked_for(broken, arguments, capsys, monkeypatch):
+    if "--traceback" not in arguments:
+        monkeypatch.setenv("FRACTURELIB_DEBUG", "1")
+    assert main(arguments) == 70
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "in fail" in said and "error: " in said
+
+
+def test_the_traceback_of_a_user_error_too(tmp_path, capsys):
+    assert main(["audit", str(tmp_path / "absent"), "--traceback"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "runs/a/report.html"), ("disk is full", "runs/a/report.html")),
+        (OSError(36, "File name too long", "x" * 300), ("name is too long", "shorter")),
+        (OSError(30, "Read-only file system", "runs"), ("no permission", "runs")),
+        (OSError(5, "Input/output error", "disk"), ("Input/output error", "disk")),
+        (IsADirectoryError(21, "Is a directory", "b.part", None, "b"), ("a folder stands", "file:         b")),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), ("disk is full",)),
+    ],
+)
+def test_what_the_system_refuses_is_said_with_file_and_cure(error, words, capsys, monkeypatch):
+    def refuse(_architecture):
+        raise error
+
+    monkeypatch.setattr("fracturelib.trunks.weights.available_weights", refuse)
+    said = breaks(capsys, main(["weights"]))
+    assert all(word in said for word in (*words, "what to do:"))
+
+
+@pytest.mark.parametrize("place", ["runs", "name", "csv"])
+def test_a_file_or_a_folder_in_the_way_is_a_clear_error(place, run_folder, tiny_data, tmp_path, capsys):
+    if place == "csv":
+        code = main(["evaluate", str(run_folder), "--csv", str(tmp_path)])
+    elif place == "runs":
+        (tmp_path / "file").touch()
+        code = train(tiny_data, tmp_path / "file")
+    else:
+        code = train(tiny_data, tmp_path, "--name", "n" * 300)
+    breaks(capsys, code)
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.6, 1.5])
+def test_ctrl_c_in_the_first_seconds_is_no_traceback(seconds, tiny_data, tmp_path):
+    process = command_line("train", "--data", tiny_data, "--runs", tmp_path, "--epochs", "5000", "--patience", "5000")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in said and "Interrupted" in said
+
+
+def test_an_interrupted_run_says_how_to_go_on(tiny_data, tmp_path, capsys, monkeypatch):
+    def interrupt(_history):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fracturelib.cli.training._print_epoch", interrupt)
+    assert train(tiny_data, tmp_path) == 130
+    assert "--name r --resume" in capsys.readouterr().err
 
 
 # --- bad input: one clear message, exit code 2, nothing half-written -----------------------------

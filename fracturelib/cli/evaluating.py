@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from fracturelib.cli.shared import NOTICE, add_command, print_differences, print_metrics, write_csv
+from fracturelib.cli.shared import NOTICE, add_command, csv_file, print_differences, print_metrics
 from fracturelib.errors import EvaluationError
 
 
@@ -38,7 +38,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.prevalence is not None and not 0 <= options.prevalence <= 1:
         raise EvaluationError(f"the prevalence is {options.prevalence:g}", cure="give a share between 0 and 1")
     run = load_run(options.folder)
-    evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
+    with csv_file(options.csv) as file:
+        evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
+        predictions.to_csv(file, index=False, lineterminator="\n")
     external = evaluation.set_name == "external test"
     if external:
         print("EXTERNAL TEST: images from elsewhere; model, threshold and temperature come along unchanged.\n")
@@ -52,7 +54,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print("\nAgainst the run's own test set:")
         words = {"first is higher": "higher elsewhere", "second is higher": "lower elsewhere"}
         print_differences(drop, ("external", "internal"), words)
-    write_csv(predictions, options.csv)
+    if options.csv:
+        print(f"Table:  {options.csv}")
     if options.report:
         print(f"Report: {options.report}/report.html")
     print(NOTICE)

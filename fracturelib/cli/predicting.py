@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import csv
+from typing import TYPE_CHECKING
 
-from fracturelib.cli.shared import NOTICE, add_command, csv_writer
+from fracturelib.cli.shared import NOTICE, add_command, csv_file
 from fracturelib.config import CLASS_NAMES, POSITIVE
+
+if TYPE_CHECKING:
+    from fracturelib.prediction import Predicted
 
 ROWS_ON_SCREEN = 40
 
@@ -26,9 +31,11 @@ def _predict(options: argparse.Namespace) -> int:
     run = load_run(options.folder)
     shown: list[Predicted] = []
     count = called = 0
-    with csv_writer(options.csv, Predicted._fields) as write:
+    with csv_file(options.csv) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Predicted._fields)
         for row in predict_stream(run, options.paths, strict=options.strict):
-            write(row)
+            writer.writerow(row)
             count, called = count + 1, called + (row.prediction == CLASS_NAMES[POSITIVE])
             if len(shown) < ROWS_ON_SCREEN:
                 shown.append(row)
@@ -42,7 +49,7 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_table(rows: list) -> None:
+def _print_table(rows: list[Predicted]) -> None:
     cells = [("path", "probability", "prediction"), *((row[0], f"{row[1]:.3f}", row[2]) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     for row in cells:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import FracturelibError
+from fracturelib.files import replaced
 
 PRINTED_METRICS = ("accuracy", "auc", "average_precision", "sensitivity", "specificity")
 NOTICE = "For teaching and research; no medical device."
@@ -22,7 +24,18 @@ def add_command(
     """A sub-command; `run` gets the parsed options and returns the exit code."""
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=NOTICE)
     parser.set_defaults(run=run)
+    add_traceback(parser)
     return parser
+
+
+def add_traceback(parser: argparse.ArgumentParser) -> None:
+    """The option --traceback, which is understood before and after the command's name."""
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        default=argparse.SUPPRESS,  # `main` knows the default
+        help="show where in the program an error arose (as FRACTURELIB_DEBUG=1 does)",
+    )
 
 
 def print_metrics(metrics: dict, data: str) -> None:
@@ -68,40 +81,18 @@ def _cell(row: dict) -> str:
 
 
 @contextmanager
-def csv_writer(path: str | None, columns: Sequence[str]) -> Iterator[Callable[[Sequence], None]]:
-    """A function that writes one row as soon as it is known, beside the final name; renamed when all went well.
+def csv_file(path: str | None) -> Iterator[TextIO]:
+    """An open text file for --csv, which gets its name when the block ends well; without a name nothing is kept.
 
-    With no path the rows are dropped. Raises FracturelibError, before any work, when the folder does not exist.
+    Raises:
+        FracturelibError: before any work, when the folder does not exist, or the name is that of a folder.
     """
-    if path is None:
-        yield lambda row: None
-        return
-    target = csv_target(path)
-    partial = target.with_name(target.name + ".part")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            yield writer.writerow
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def csv_target(path: str) -> Path:
-    """The file for --csv, if its folder exists."""
-    target = Path(path)
+    target = Path(path or os.devnull)
     if not target.parent.is_dir():
         raise FracturelibError("the folder for --csv does not exist", file=target.parent, cure="make it first")
-    return target
-
-
-def write_csv(table, path: str | None) -> None:
-    """Write beside the final name and rename: an interrupted write leaves no half table."""
-    if path is None:
-        return
-    target = csv_target(path)
-    partial = target.with_name(target.name + ".part")
-    table.to_csv(partial, index=False)
-    partial.replace(target)
-    print(f"Table:  {target}")
+    if target.is_dir():
+        raise FracturelibError("--csv names a folder", file=target, cure="give the name of a file")
+    named = nullcontext(target) if path is None else replaced(target)
+    # A file name that is no UTF-8 must not end the work: its bytes are escaped.
+    with named as place, place.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield file

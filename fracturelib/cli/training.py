@@ -59,9 +59,6 @@ def _train(options: argparse.Namespace) -> int:
             f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name"
         )
     folder = Path(options.runs) / name
-    options.when_interrupted = (
-        f"\nWhat was learnt so far is kept in {folder}. Go on with the same options and --name {name} --resume."
-    )
     from fracturelib.distributed import joined_processes, run_folder
 
     with joined_processes(), run_folder(folder, resume=options.resume) as place:
@@ -72,17 +69,26 @@ def _train(options: argparse.Namespace) -> int:
 def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namespace) -> None:
     from fracturelib.distributed import is_first
     from fracturelib.pipeline import train_run
+    from fracturelib.runs import CHECKPOINT
 
-    run = train_run(
-        config,
-        folder=folder,
-        resume=options.resume,
-        strict=options.strict,
-        make_split=options.make_split,
-        keep_conflicts=options.keep_conflicts,
-        features_limit=round(options.features_limit * 1e9),
-        on_epoch=_print_epoch,
-    )
+    try:
+        run = train_run(
+            config,
+            folder=folder,
+            resume=options.resume,
+            strict=options.strict,
+            make_split=options.make_split,
+            keep_conflicts=options.keep_conflicts,
+            features_limit=round(options.features_limit * 1e9),
+            on_epoch=_print_epoch,
+        )
+    except KeyboardInterrupt as stop:
+        if (folder / CHECKPOINT).exists():
+            stop.add_note(
+                f"What was learnt so far is kept in {folder}. Go on with the same options and --name {folder.name} "
+                "--resume."
+            )
+        raise
     if not is_first():
         return
     print(f"\nTrunk:  {run.model.origin.detail}")

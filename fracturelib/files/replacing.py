@@ -17,13 +17,17 @@ def replaced(path: str | Path) -> Iterator[Path]:
     writers never share one, and the mode that the umask gives; after an error it is gone and `path` is as before.
 
     Raises:
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or the disk is full; it names `path`.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    partial = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if str(error.filename) in ("None", str(partial)):  # nobody but us knows the file beside it
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
