@@ -47,7 +47,7 @@ BORDER = 8  # pixels of the frame whose statistics a lazy model could use
 
 def auc_with_interval(labels: np.ndarray, chance: np.ndarray, patients: np.ndarray) -> tuple[float, float, float]:
     """AUC and its 95 % interval by bootstrap over patients."""
-    whole = weighted_metrics(labels, chance, threshold=0.5, weights=np.ones((1, len(labels))))["auc"][0]
+    whole = weighted_metrics(labels, chance, threshold=0.5)["auc"][0]
     draws = [
         weighted_metrics(labels, chance, threshold=0.5, weights=weights)["auc"]
         for weights in resample_weights(labels, source_codes(patients, len(labels)), resamples=RESAMPLES, seed=0)

@@ -62,7 +62,7 @@ def view_row(name: str, table, chances: dict[int, np.ndarray], views: int) -> di
 
     def auc(chance: np.ndarray) -> np.ndarray:
         draws = [weighted_metrics(labels, chance, threshold=0.5, weights=weights)["auc"] for weights in blocks]
-        whole = weighted_metrics(labels, chance, threshold=0.5, weights=np.ones((1, len(labels))))["auc"]
+        whole = weighted_metrics(labels, chance, threshold=0.5)["auc"]
         return np.concatenate([whole, *draws])
 
     best = auc(chances[max(VIEWS)])

@@ -10,19 +10,16 @@ import pytest
 from matplotlib.figure import Figure
 from test_evaluation import simulated
 
-from fracturelib.course.widgets.evaluation import (
+from fracturelib.course.widgets.evaluation import cost_panel, cost_view, threshold_panel, threshold_view
+from fracturelib.errors import EvaluationError
+from fracturelib.evaluation import (
     cheapest_threshold,
+    choose_threshold,
     confusion_at,
-    cost_panel,
     cost_table,
-    cost_view,
     natural_frequencies,
     rates_at,
-    threshold_panel,
-    threshold_view,
 )
-from fracturelib.errors import EvaluationError
-from fracturelib.evaluation import choose_threshold
 
 
 @pytest.fixture

@@ -9,6 +9,13 @@ from fracturelib.evaluation.calibration import (
     fit_temperature,
 )
 from fracturelib.evaluation.comparison import compare, comparison_table, drop_table
+from fracturelib.evaluation.consequences import (
+    cheapest_threshold,
+    confusion_at,
+    cost_table,
+    natural_frequencies,
+    rates_at,
+)
 from fracturelib.evaluation.intervals import mean_interval, units_of, wilson_interval
 from fracturelib.evaluation.metrics import scores
 from fracturelib.evaluation.prevalence import predictive_value_table, predictive_values
@@ -24,10 +31,13 @@ __all__ = [
     "brier_decomposition",
     "calibration_summary",
     "calibration_table",
+    "cheapest_threshold",
     "choose_threshold",
     "compare",
     "comparison_table",
+    "confusion_at",
     "conspicuity_thirds",
+    "cost_table",
     "describe_rule",
     "drop_table",
     "evaluate",
@@ -35,9 +45,11 @@ __all__ = [
     "fit_temperature",
     "least_certain",
     "mean_interval",
+    "natural_frequencies",
     "predict",
     "predictive_value_table",
     "predictive_values",
+    "rates_at",
     "scores",
     "subgroup_table",
     "units_of",

@@ -68,13 +68,14 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDAr
 
 
 def weighted_metrics(
-    labels: NDArray[Any], probabilities: NDArray[Any], *, threshold: float, weights: NDArray[Any]
+    labels: NDArray[Any], probabilities: NDArray[Any], *, threshold: float, weights: NDArray[Any] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Every metric for every row of `weights` (R, n); each value is (R,), NaN where it is undefined.
+    """Every metric for every row of `weights` (R, n), by default one row of ones; each is (R,), NaN where undefined.
 
     A file is called fractured when its probability is at least `threshold`. Equal probabilities count one
     half in the AUC (Mann–Whitney) and form one step of the average precision, as in scikit-learn.
     """
+    weights = np.ones((1, len(labels))) if weights is None else weights
     called = probabilities >= threshold
     cells = np.stack([called & (labels == 1), called & (labels == 0), ~called & (labels == 1), ~called & (labels == 0)])
     tp, fp, fn, tn = (weights @ cells.T.astype(float)).T  # (R,) each
@@ -141,7 +142,7 @@ def scores(
     truth, chance = check_predictions(labels, probabilities)
     codes = source_codes(sources, len(truth))
     unit = unit or ("files" if sources is None else "sources")
-    point = weighted_metrics(truth, chance, threshold=threshold, weights=np.ones((1, len(truth))))
+    point = weighted_metrics(truth, chance, threshold=threshold)
     blocks = [
         weighted_metrics(truth, chance, threshold=threshold, weights=weights)
         for weights in resample_weights(truth, codes, resamples=resamples, seed=seed)

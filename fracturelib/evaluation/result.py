@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report
-from sklearn.metrics import confusion_matrix as count_confusions
 from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
@@ -18,6 +17,7 @@ from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.baselines import Scored
 from fracturelib.evaluation.calibration import apply_temperature, calibration_summary, calibration_table
 from fracturelib.evaluation.comparison import compare, comparison_table
+from fracturelib.evaluation.consequences import confusion_at
 from fracturelib.evaluation.intervals import FEWEST_UNITS, Units, units_of
 from fracturelib.evaluation.metrics import check_predictions
 from fracturelib.evaluation.prevalence import predictive_value_table
@@ -185,7 +185,7 @@ def evaluate(
         scores=own,
         comparison=comparison,
         differences=_differences(models, resamples=resamples, seed=seed),
-        confusion=_confusion(labels, called),
+        confusion=confusion_at(predictions, threshold),
         report=_report(labels, called),
         prevalence=predictive_value_table(predictions, **again),
         calibration=calibration_table(labels, chances),
@@ -215,12 +215,6 @@ def _differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> 
     ]
     columns = ["baseline", "metric", "first", "second", "difference", "low", "high", "verdict"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _confusion(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
-    counts = count_confusions(labels, called, labels=[0, 1])
-    index, columns = (pd.Index(CLASS_NAMES, name=name) for name in ("truth", "called"))
-    return pd.DataFrame(counts, index=index, columns=columns)
 
 
 def _report(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
