@@ -33,7 +33,7 @@ from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_lo
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.report import write_model_card, write_report
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
-from fracturelib.stress.probing import run_checks
+from fracturelib.stress.probing import run_probes
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
 
@@ -107,7 +107,7 @@ def train_run(
             baselines=baseline_predictions(table, rule=config.threshold),
             seed=config.seed,
         )
-        checks = run_checks(model, table, config, predictions, threshold=threshold)
+        checks = run_probes(model, table, config, predictions, threshold=threshold)
     record |= {"threshold": threshold, "temperature": temperature, "warnings": messages}
     record |= {"seconds": round(time.monotonic() - started, 1)}
     record |= {"best_epoch": history.attrs["best_epoch"], "stopped_early": history.attrs["stopped_early"]}
@@ -162,7 +162,7 @@ def evaluate_run(
     )
     if report is not None:
         about = {"record": run.record, "table": table, "history": run.history, "evaluation": evaluation}
-        about["checks"] = run_checks(run.model, table, run.config, predictions, threshold=run.threshold)
+        about["checks"] = run_probes(run.model, table, run.config, predictions, threshold=run.threshold)
         about["drop"] = drop_from_run(run, predictions) if external else None
         write_report(report, predictions=predictions, **about)
         write_model_card(report, **about)

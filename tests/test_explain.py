@@ -24,7 +24,7 @@ from fracturelib.explain import (
 )
 from fracturelib.loaders import RadiographDataset, make_loader
 from fracturelib.model import FractureClassifier, build_model
-from fracturelib.stress.probing import run_checks
+from fracturelib.stress.probing import run_probes
 from fracturelib.transforms import eval_transform
 from fracturelib.trunks.weights import WeightsOrigin
 
@@ -161,11 +161,11 @@ def test_all_checks_at_once(spots):
     model = bright_seeker()
     dataset = RadiographDataset(spots, eval_transform(CONFIG), side=SIDE)
     predictions = predict(model, make_loader(dataset, CONFIG, shuffle=False), progress=False)
-    found = run_checks(model, spots, CONFIG, predictions, threshold=0.5)
+    found = run_probes(model, spots, CONFIG, predictions, threshold=0.5)
     assert set(found.robustness["perturbation"]) == {"none", "noise", "blur", "contrast", "rotation"}
     assert len(found.localisation) == 2 and len(found.occlusion) == 3
     assert found.heat and all(heat.shape == (SIDE, SIDE) for heat in found.heat.values())
-    plain = run_checks(model, spots.drop(columns="bbox_x"), CONFIG, predictions, threshold=0.5)
+    plain = run_probes(model, spots.drop(columns="bbox_x"), CONFIG, predictions, threshold=0.5)
     assert plain.localisation.empty and plain.occlusion.empty and plain.heat
 
 
@@ -173,6 +173,6 @@ def test_checks_of_one_class_say_what_cannot_be_estimated(spots):
     fractured = spots[spots["label"] == 1]
     fractured.attrs = dict(spots.attrs)
     predictions = fractured.assign(probability=0.3)
-    found = run_checks(bright_seeker(), fractured, CONFIG, predictions, threshold=0.5)
+    found = run_probes(bright_seeker(), fractured, CONFIG, predictions, threshold=0.5)
     assert found.robustness["auc"].isna().all()
     assert found.robustness["verdict"].iloc[1:].str.contains("not estimable").all()

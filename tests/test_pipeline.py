@@ -234,7 +234,7 @@ def test_a_second_training_takes_its_features_from_the_bank(run, tiny_data, monk
         return usual(model, images)
 
     monkeypatch.setattr(FractureClassifier, "frozen_features", counting)
-    monkeypatch.setattr("fracturelib.pipeline.run_checks", lambda *_, **__: None)
+    monkeypatch.setattr("fracturelib.pipeline.run_probes", lambda *_, **__: None)
     other = TrainConfig(data=str(tiny_data), **{**SETTINGS, "learning_rate": 0.01, "hidden_units": 8})
     made = train_run(other, folder=run.folder.parent / "second")
     assert not passes and made.record["precision"] in ("float32", "bfloat16")

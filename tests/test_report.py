@@ -18,7 +18,7 @@ from fracturelib.report import write_report
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 
 HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
 
@@ -235,13 +235,13 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was(written, parts)
 
 
 def all_checks(parts):
-    """Checks with made-up numbers, and a heat map for every second file."""
+    """Probes with made-up numbers, and a heat map for every second file."""
     localisation, erased = check_tables()
     words = {"n": 40, "units": 40, "note": "", "against_chance": "above", "against_centre": "no difference shown"}
     change = {"auc_change": -0.1, "auc_change_low": -0.2, "auc_change_high": -0.01, "specificity": 0.5}
     change |= {"n": 40, "units": 40, "unit": "patients", "words": "so much", "verdict": "lower than as they are"}
     heat = dict.fromkeys(parts["predictions"]["path"][::2], np.eye(32, dtype=np.float32))
-    return Checks(
+    return Probes(
         robustness=robustness().assign(**change, specificity_low=np.nan, specificity_high=np.nan),
         localisation=localisation.assign(**words),
         occlusion=erased.assign(n=40, units=40, note="", verdict="falls"),

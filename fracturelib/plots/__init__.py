@@ -1,6 +1,5 @@
 """One figure per function: each takes and returns `Axes`; those that show several pictures fill a figure."""
 
-from fracturelib.plots.checks import cost_curve, localisation_points, occlusion_points, robustness_curves
 from fracturelib.plots.curves import (
     class_counts,
     confusion_matrix,
@@ -14,6 +13,7 @@ from fracturelib.plots.curves import (
 )
 from fracturelib.plots.forests import score_forest, subgroup_forest
 from fracturelib.plots.galleries import copy_pair, error_gallery, heat_overlay, image_grid
+from fracturelib.plots.probes import cost_curve, localisation_points, occlusion_points, robustness_curves
 from fracturelib.plots.style import STYLE
 from fracturelib.writing.palette import CLASS_COLOURS
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation, describe_rule
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING
 
 AUTHOR = f"{MISSING}: for the author of a paper to write"
@@ -20,7 +20,7 @@ NOT_OURS = f"{MISSING}: the folder of images does not say"
 
 
 def claim_items(
-    record: Mapping[str, Any], evaluation: Evaluation, *, table: pd.DataFrame, checks: Checks | None, partitions: str
+    record: Mapping[str, Any], evaluation: Evaluation, *, table: pd.DataFrame, checks: Probes | None, partitions: str
 ) -> list[tuple[int, str, str]]:
     """(number, item, answer) for all 44 items; `partitions` says whether the splits share original images."""
     return [
@@ -91,7 +91,7 @@ def _model(record: Mapping[str, Any], evaluation: Evaluation) -> list[tuple[int,
     ]
 
 
-def _evaluation(evaluation: Evaluation, checks: Checks | None) -> list[tuple[int, str, str]]:
+def _evaluation(evaluation: Evaluation, checks: Probes | None) -> list[tuple[int, str, str]]:
     external = evaluation.set_name == "external test"
     robust = checks is not None and len(checks.robustness) > 0
     looks = checks is not None and bool(checks.heat)

@@ -15,7 +15,7 @@ from fracturelib.evaluation import Evaluation
 from fracturelib.evaluation.metrics import METRICS
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING, cell, grid, interval, number, signed_cell
 from fracturelib.writing.words import SPLIT_NAMES
 
@@ -49,7 +49,7 @@ def report_context(
     table: pd.DataFrame,
     history: pd.DataFrame,
     evaluation: Evaluation,
-    checks: Checks | None,
+    checks: Probes | None,
     drop: pd.DataFrame | None,
     name: str,
 ) -> dict[str, Any]:

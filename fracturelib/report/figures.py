@@ -19,7 +19,7 @@ from fracturelib.errors import ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
 from fracturelib.images import read_radiograph
 from fracturelib.plots.style import STYLE
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import data_uri
 
@@ -63,7 +63,7 @@ def report_figures(
     evaluation: Evaluation,
     predictions: pd.DataFrame,
     errors: list[Shown],
-    checks: Checks | None,
+    checks: Probes | None,
 ) -> dict[str, ReportFigure]:
     """Every figure of the report by name; "subgroups", "errors" and those of the checks only where there are any."""
     truth, chance, threshold = predictions["label"], predictions["probability"], evaluation.threshold
@@ -154,7 +154,7 @@ def _reliability(evaluation: Evaluation, truth: pd.Series, chance: pd.Series) ->
         return _finished(figure, _reliability_alt(evaluation))
 
 
-def _checks(checks: Checks) -> dict[str, ReportFigure]:
+def _checks(checks: Probes) -> dict[str, ReportFigure]:
     """Figures of robustness, localisation and occlusion, where they were made."""
     figures = {}
     if len(checks.robustness):
@@ -175,7 +175,7 @@ def _checks(checks: Checks) -> dict[str, ReportFigure]:
 
 
 def shown_pictures(
-    chosen: pd.DataFrame, table: pd.DataFrame, *, root: str | Path | None, checks: Checks | None
+    chosen: pd.DataFrame, table: pd.DataFrame, *, root: str | Path | None, checks: Probes | None
 ) -> list[Shown]:
     """The chosen files with a thumbnail, their fracture box and their heat map, where there are any.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fracturelib.evaluation import Evaluation
 from fracturelib.report.context import report_context
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING, grid
 
 
@@ -24,7 +24,7 @@ def write_model_card(
     table: pd.DataFrame,
     history: pd.DataFrame,
     evaluation: Evaluation,
-    checks: Checks | None = None,
+    checks: Probes | None = None,
     drop: pd.DataFrame | None = None,
 ) -> Path:
     """Write `MODEL_CARD.md` into the run's folder (made if it is missing); arguments as in `write_report`."""

@@ -16,7 +16,7 @@ from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import Evaluation, least_certain, worst_errors
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import ReportFigure, Shown, image_uri, report_figures, save_figures, shown_pictures
-from fracturelib.stress.probing import SHOWN, Checks
+from fracturelib.stress.probing import SHOWN, Probes
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import fill_in
 
@@ -31,7 +31,7 @@ def write_report(
     history: pd.DataFrame,
     evaluation: Evaluation,
     predictions: pd.DataFrame,
-    checks: Checks | None = None,
+    checks: Probes | None = None,
     drop: pd.DataFrame | None = None,
     root: str | Path | None = None,
 ) -> Path:
@@ -44,7 +44,7 @@ def write_report(
         history: as `fit` gives it.
         evaluation: the result on `predictions`.
         predictions: one row per test file: path, label, probability, source_id, ….
-        checks: from `run_checks`; what was not checked is shown as "not available".
+        checks: from `run_probes`; what was not checked is shown as "not available".
         drop: from `drop_table`, for an external test.
         root: the folder of the images, for the gallery of errors; default `table.attrs["root"]`.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation, describe_rule
-from fracturelib.stress.probing import Checks
+from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING, cell, grid, number, share, signed_cell
 from fracturelib.writing.words import percent
 
@@ -104,9 +104,9 @@ def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[dict[str, str
     return [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in metrics]
 
 
-def checks(found: Checks | None) -> dict[str, Any]:
+def checks(found: Probes | None) -> dict[str, Any]:
     """Robustness, Grad-CAM against the boxes, occlusion; every part that was not made says so."""
-    found = Checks() if found is None else found
+    found = Probes() if found is None else found
     return {
         "robustness": _robustness(found.robustness),
         "robustness_sentence": _robustness_sentence(found.robustness),

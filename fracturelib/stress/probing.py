@@ -1,4 +1,4 @@
-"""The checks that need the model itself: robustness, where it looks, what erasing the fracture does, and heat maps."""
+"""The probes that need the model itself: robustness, where it looks, what erasing the fracture does, and heat maps."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fracturelib.model import FractureClassifier
 from fracturelib.stress.robustness import robustness_table, subset
 
 SHOWN = 8  # pictures in each gallery of the report
-PICTURES = 64  # for each check, so that all of them take about half a minute on two cores
+PICTURES = 64  # for each probe, so that all of them take about half a minute on two cores
 
 
 @dataclass(frozen=True)
-class Checks:
+class Probes:
     """What was found about a model with its pictures at hand.
 
     Attributes:
@@ -36,7 +36,7 @@ class Checks:
         localisation: see `localisation_summary`; empty where no fracture box is known.
         occlusion: see `occlusion_summary`; empty likewise.
         heat: Grad-CAM (S, S), 0…1, by path, of the worst errors and the least certain images.
-        notes: what could not be checked, and why.
+        notes: what could not be probed, and why.
     """
 
     robustness: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -46,10 +46,10 @@ class Checks:
     notes: tuple[str, ...] = ()
 
 
-def run_checks(
+def run_probes(
     model: FractureClassifier, table: pd.DataFrame, config: TrainConfig, predictions: pd.DataFrame, *, threshold: float
-) -> Checks:
-    """All checks on the test rows of `table`, whose `predictions` were made before.
+) -> Probes:
+    """All probes on the test rows of `table`, whose `predictions` were made before.
 
     Raises:
         ImageError: a file cannot be read.
@@ -63,9 +63,9 @@ def run_checks(
     try:
         found, notes = _where_it_looks(model, tested, config), ()
         heat = _heat(model, tested, config, predictions, threshold)
-    except EvaluationError as error:  # a trunk without places: the numbers stand without this check
+    except EvaluationError as error:  # a trunk without places: the numbers stand without this probe
         found, heat, notes = {}, {}, (f"Grad-CAM: {error.what}",)
-    return Checks(robustness=robustness, heat=heat, notes=notes, **found)
+    return Probes(robustness=robustness, heat=heat, notes=notes, **found)
 
 
 def _where_it_looks(model: FractureClassifier, tested: pd.DataFrame, config: TrainConfig) -> dict[str, pd.DataFrame]:
