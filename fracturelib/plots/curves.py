@@ -25,7 +25,7 @@ from fracturelib.writing.words import SPLIT_NAMES, percent
 
 
 @styled
-def loss_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def loss_curves(history: pd.DataFrame, *, ax: Axes) -> Axes:
     """Training and validation loss per epoch; a dotted line marks the epoch whose weights were kept."""
     ax.plot(history["epoch"], history["train_loss"], "o-", color=TRAINING, label="training")
     ax.plot(history["epoch"], history["val_loss"], "s-", color=VALIDATION, label="validation")
@@ -50,7 +50,7 @@ def whole_epochs(ax: Axes) -> None:
 
 
 @styled
-def validation_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def validation_curves(history: pd.DataFrame, *, ax: Axes) -> Axes:
     """Validation AUC and accuracy, and training accuracy, per epoch."""
     ax.plot(history["epoch"], history["train_accuracy"], "o--", color=TRAINING, label="training accuracy")
     ax.plot(history["epoch"], history["val_accuracy"], "s--", color=VALIDATION, label="validation accuracy")
@@ -62,7 +62,7 @@ def validation_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def learning_rate_curve(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def learning_rate_curve(history: pd.DataFrame, *, ax: Axes) -> Axes:
     """The learning rate of each epoch, on a logarithmic axis."""
     ax.plot(history["epoch"], history["learning_rate"], "o", color=INK, linestyle="-", drawstyle="steps-mid")
     ax.set(ylabel="learning rate", yscale="log")
@@ -71,7 +71,7 @@ def learning_rate_curve(history: pd.DataFrame, *, ax: Axes | None = None) -> Axe
 
 
 @styled
-def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes) -> Axes:
     """Counts and their share of the true class; rows are the truth, columns what the model called."""
     counts = confusion.to_numpy()
     totals = counts.sum(axis=1, keepdims=True)
@@ -110,7 +110,7 @@ def roc_curve(
     interval: tuple[float, float] | None = None,
     name: str = "model",
     colour: str = INK,
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """Sensitivity against the false positive rate, with the point where `threshold` puts the model.
 
@@ -156,7 +156,7 @@ def precision_recall_curve(
     threshold: float | None = None,
     name: str = "model",
     colour: str = INK,
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """Precision against recall, beside the share of fractured files, which is what guessing reaches."""
     truth, chance = check_predictions(labels, probabilities)
@@ -184,7 +184,7 @@ def precision_recall_curve(
 
 
 @styled
-def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, *, ax: Axes | None = None) -> Axes:
+def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, *, ax: Axes) -> Axes:
     """Share of fractured files against predicted probability in ten bins; the counts stand on the upper
     axis."""
     table = calibration_table(labels, probabilities)
@@ -215,7 +215,7 @@ def reliability_diagram(labels: ArrayLike, probabilities: ArrayLike, *, ax: Axes
 
 @styled
 def probability_histogram(
-    labels: ArrayLike, probabilities: ArrayLike, *, threshold: float | None = None, ax: Axes | None = None
+    labels: ArrayLike, probabilities: ArrayLike, *, threshold: float | None = None, ax: Axes
 ) -> Axes:
     """How many files of each class get which probability; right of the threshold line all are called
     fractured."""
@@ -241,7 +241,7 @@ def probability_histogram(
 
 
 @styled
-def class_counts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def class_counts(table: pd.DataFrame, *, ax: Axes) -> Axes:
     """Files (pale bars) and original images (full bars) of each class in each split."""
     splits = [split for split in SPLITS if (table["split"] == split).any()]
     tallest = table.groupby(["split", "label"]).size().max()

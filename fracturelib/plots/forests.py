@@ -19,7 +19,7 @@ def score_forest(
     comparison: pd.DataFrame,
     *,
     metrics: Sequence[str] = ("auc", "sensitivity", "specificity", "accuracy"),
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """The model beside its baselines, metric by metric, with 95 % intervals; an open marker has no
     interval."""
@@ -54,7 +54,7 @@ def _forest_points(
 
 
 @styled
-def subgroup_forest(subgroups: pd.DataFrame, *, metric: str = "sensitivity", ax: Axes | None = None) -> Axes:
+def subgroup_forest(subgroups: pd.DataFrame, *, metric: str = "sensitivity", ax: Axes) -> Axes:
     """One metric for each subgroup with its 95 % interval; an open marker has none, a dash no value."""
     rows = subgroups.rename(columns={metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"})
     _forest_points(ax, np.arange(len(rows)), rows, INK, "o", metric, missing="–")

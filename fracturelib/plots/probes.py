@@ -18,7 +18,7 @@ CHANCE, CENTRE = "#E69F00", "#56B4E9"
 
 
 @styled
-def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes | None = None) -> Axes:
+def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes) -> Axes:
     """One metric of the pictures as they are (dashed line) and, per kind of damage, from mild to strong."""
     names = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
     clean = robustness[robustness["perturbation"] == "none"].iloc[0]
@@ -46,7 +46,7 @@ def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes
 
 
 @styled
-def localisation_points(localisation: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def localisation_points(localisation: pd.DataFrame, *, ax: Axes) -> Axes:
     """Hit rate and share of heat of the model with 95 % intervals, beside chance and a hill in the middle."""
     for place, row in enumerate(localisation.to_dict("records")):
         ax.hlines(place - 0.2, row["low"], row["high"], color=INK, linewidth=2)
@@ -65,7 +65,7 @@ def localisation_points(localisation: pd.DataFrame, *, ax: Axes | None = None) -
 
 
 @styled
-def occlusion_points(occlusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def occlusion_points(occlusion: pd.DataFrame, *, ax: Axes) -> Axes:
     """Mean change of P(fractured) when the fracture, or an equal box elsewhere, is erased; 95 % intervals."""
     colours = (CLASS_COLOURS[1], FAINT, INK)
     for place, (row, colour) in enumerate(zip(occlusion.to_dict("records"), colours, strict=True)):
@@ -91,7 +91,7 @@ def cost_curve(
     false_alarm: float,
     prevalence: float | None = None,
     marks: dict[str, float] | None = None,
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """Expected cost per image against the threshold, for the costs of a miss and of a false alarm.
 

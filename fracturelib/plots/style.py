@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from fracturelib.writing.palette import INK
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (6.4, 4.6),
     "figure.constrained_layout.use": True,
     "font.size": 12,
@@ -28,11 +28,9 @@ STYLE = {
     "axes.spines.right": False,
 }
 
-Draw = TypeVar("Draw", bound=Callable[..., Axes])
 
-
-def styled(draw: Draw) -> Draw:
-    """Give `draw` an Axes if it has none, and the project's look whoever made the Axes."""
+def styled(draw: Callable[..., Axes]) -> Callable[..., Axes]:
+    """Let callers of `draw` leave out its `ax`, and apply the project's style to any Axes."""
 
     @functools.wraps(draw)
     def wrapper(*args: Any, ax: Axes | None = None, **options: Any) -> Axes:
@@ -41,12 +39,12 @@ def styled(draw: Draw) -> Draw:
                 _, ax = plt.subplots()
             ax.tick_params(labelsize=STYLE["xtick.labelsize"])  # an axes from outside has its own sizes
             for label in (ax.xaxis.label, ax.yaxis.label):
-                label.set_size(STYLE["axes.labelsize"])
+                label.set_fontsize(STYLE["axes.labelsize"])
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(True)
             return draw(*args, ax=ax, **options)
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def legend_above(ax: Axes, *, columns: int = 2, bottom: float = 1.0, **options: Any) -> None:

@@ -25,7 +25,7 @@ def overlaid_runs(
     *,
     column: str = "val_loss",
     label: str = "validation loss",
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """One column of several histories over the epochs; the last one is drawn boldly in black."""
     *earlier, latest = histories
@@ -58,7 +58,7 @@ def training_figure(
 
 
 @styled
-def step_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def step_curves(history: pd.DataFrame, *, ax: Axes) -> Axes:
     """Training and validation loss of a training in steps; a thin line and a name for each step.
 
     `history` is that of `fracturelib.course.studies.StepwiseRun`.
@@ -79,7 +79,7 @@ def step_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def learning_rate_range_curve(test: pd.DataFrame, *, suggested: float | None = None, ax: Axes | None = None) -> Axes:
+def learning_rate_range_curve(test: pd.DataFrame, *, suggested: float | None = None, ax: Axes) -> Axes:
     """The range test of `learning_rate_range`: loss of each batch and its running mean, against the learning rate.
 
     `suggested` is marked with a dotted line.
@@ -99,7 +99,7 @@ def learning_rate_range_curve(test: pd.DataFrame, *, suggested: float | None = N
 
 
 @styled
-def data_size_curve(curve: pd.DataFrame, summary: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def data_size_curve(curve: pd.DataFrame, summary: pd.DataFrame, *, ax: Axes) -> Axes:
     """Validation AUC against the number of training images: every training, and the mean with its interval.
 
     Args:

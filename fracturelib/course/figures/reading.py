@@ -21,7 +21,7 @@ def readers_against_model(
     *,
     threshold: float,
     own: int | None = None,
-    ax: Axes | None = None,
+    ax: Axes,
 ) -> Axes:
     """The model's ROC curve with its threshold, and every reader as a point; the own one with its 95 % intervals.
 

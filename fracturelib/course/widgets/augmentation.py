@@ -138,7 +138,7 @@ def crop_losses(rows: pd.DataFrame, fractions: tuple[float, ...], *, seed: int =
 
 
 @styled
-def crop_loss_curve(losses: pd.DataFrame, *, marked: float | None = None, ax: Axes | None = None) -> Axes:
+def crop_loss_curve(losses: pd.DataFrame, *, marked: float | None = None, ax: Axes) -> Axes:
     """Wrong labels made by cropping, against the side of the crop; `marked` is the setting in use."""
     ax.plot(losses["fraction"], losses["mostly_gone"], "o-", color=CLASS_COLOURS[1], label="mostly cut away")
     ax.plot(losses["fraction"], losses["gone"], "s--", color=INK, label="nothing left of it")
