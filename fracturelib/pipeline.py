@@ -7,8 +7,9 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -31,7 +32,7 @@ from fracturelib.evaluation import (
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_model
-from fracturelib.report import write_model_card, write_report
+from fracturelib.report import Tested, write_model_card, write_report
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
 from fracturelib.stress.probing import run_probes
 from fracturelib.training import fit
@@ -66,56 +67,103 @@ def train_run(
     folder, started = Path(folder), time.monotonic()
     _check_target(folder, resume)
     with recorded_warnings() as messages:
-        table = read_catalog(
-            config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
-        )
-        loaders = make_loaders(table, config)
-        # a rule that these validation images cannot serve fails now, not after training
-        choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
-        model = build_model(config)
-        record = new_record(config, table, model, folder.name)
-        record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
+        start = _prepare(config, folder, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts)
         if resume and (folder / MODEL).exists():
-            return _finished_run(folder, record)
-        if resume and folder.exists():
-            _check_same_data(folder, record)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", record)
+            return _finished_run(folder, start.record)
+        _open_folder(folder, start.record)
         bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
-        loaders = _fastest(model, loaders, config, bank)
-        with shared_work(model, loaders) as shared:
-            history = fit(
-                model,
-                shared.train,
-                shared.val,
-                config,
-                checkpoint=folder / CHECKPOINT,
-                resume=resume,
-                on_epoch=on_epoch,
-            )
-            validation, tested = predict(model, shared.val), predict(model, shared.test)
+        trained = _train(start, folder / CHECKPOINT, bank, resume=resume, on_epoch=on_epoch)
         if not is_first():  # of several processes; the first one judges and writes
-            return Run(folder, config, record, model, history, {})
-        threshold = choose_threshold(validation, rule=config.threshold)
-        temperature = fit_temperature(validation) if validation["label"].nunique() == 2 else None
-        predictions = with_prediction(tested, threshold)
-        evaluation = evaluate(
-            predictions,
-            threshold=threshold,
-            threshold_rule=config.threshold,
-            temperature=temperature,
-            baselines=baseline_predictions(table, rule=config.threshold),
-            seed=config.seed,
+            return Run(folder, config, start.record, start.model, trained.history, {})
+        tested = _judge(start, trained)
+    facts = {"warnings": messages, "seconds": round(time.monotonic() - started, 1)}
+    return _write(folder, start, replace(tested, record={**tested.record, **facts}))
+
+
+class _Start(NamedTuple):
+    """What training starts from; `record` is the run's ``config.json`` so far."""
+
+    config: TrainConfig
+    table: pd.DataFrame
+    loaders: Loaders
+    model: FractureClassifier
+    record: dict[str, Any]
+
+
+class _Trained(NamedTuple):
+    """The history, and the trained model's predictions for the validation and the test images."""
+
+    history: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+
+
+def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: bool, keep_conflicts: bool) -> _Start:
+    """Read the data and build the model; nothing is written, so that bad data or weights leave no trace."""
+    table = read_catalog(
+        config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
+    )
+    loaders = make_loaders(table, config)
+    # a rule that these validation images cannot serve fails now, not after training
+    choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
+    model = build_model(config)
+    record = new_record(config, table, model, folder.name)
+    record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
+    return _Start(config, table, loaders, model, record)
+
+
+def _open_folder(folder: Path, record: dict[str, Any]) -> None:
+    """Make the run's folder, or go on with it if its run began with the same data, and write the record so far."""
+    if folder.exists() and any(folder.iterdir()):
+        _check_same_data(folder, record)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", record)
+
+
+def _train(
+    start: _Start,
+    checkpoint: Path,
+    bank: FeatureBank | None,
+    *,
+    resume: bool,
+    on_epoch: Callable[[pd.DataFrame], None] | None,
+) -> _Trained:
+    """Fit the head, on features where that is possible, and predict what it was not trained on."""
+    model, config = start.model, start.config
+    with shared_work(model, _fastest(model, start.loaders, config, bank)) as loaders:
+        history = fit(
+            model, loaders.train, loaders.val, config, checkpoint=checkpoint, resume=resume, on_epoch=on_epoch
         )
-        checks = run_probes(model, table, config, predictions, threshold=threshold)
-    record |= {"threshold": threshold, "temperature": temperature, "warnings": messages}
-    record |= {"seconds": round(time.monotonic() - started, 1)}
-    record |= {"best_epoch": history.attrs["best_epoch"], "stopped_early": history.attrs["stopped_early"]}
-    about = {"record": record, "table": table, "history": history, "evaluation": evaluation, "checks": checks}
-    write_report(folder, predictions=predictions, **about)
-    write_model_card(folder, **about)
-    write_run(folder, record, model, history, evaluation, predictions)  # last: its model says that the run is complete
-    return Run(folder, config, record, model, history, evaluation.to_dict())
+        return _Trained(history, predict(model, loaders.val), predict(model, loaders.test))
+
+
+def _judge(start: _Start, trained: _Trained) -> Tested:
+    """Choose threshold and temperature on the validation images, and test with both fixed."""
+    config, history = start.config, trained.history
+    threshold = choose_threshold(trained.validation, rule=config.threshold)
+    temperature = fit_temperature(trained.validation) if trained.validation["label"].nunique() == 2 else None
+    predictions = with_prediction(trained.test, threshold)
+    evaluation = evaluate(
+        predictions,
+        threshold=threshold,
+        threshold_rule=config.threshold,
+        temperature=temperature,
+        baselines=baseline_predictions(start.table, rule=config.threshold),
+        seed=config.seed,
+    )
+    probes = run_probes(start.model, start.table, config, predictions, threshold=threshold)
+    facts = {"threshold": threshold, "temperature": temperature}
+    facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
+    return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes)
+
+
+def _write(folder: Path, start: _Start, tested: Tested) -> Run:
+    """Write pages, numbers and, last, the model: its presence says that the run is complete."""
+    record, history, evaluation = dict(tested.record), tested.history, tested.evaluation
+    write_report(folder, tested)
+    write_model_card(folder, tested)
+    write_run(folder, record, start.model, history, evaluation, tested.predictions)
+    return Run(folder, start.config, record, start.model, history, evaluation.to_dict())
 
 
 def evaluate_run(
@@ -161,11 +209,11 @@ def evaluate_run(
         seed=run.config.seed,
     )
     if report is not None:
-        about = {"record": run.record, "table": table, "history": run.history, "evaluation": evaluation}
-        about["checks"] = run_probes(run.model, table, run.config, predictions, threshold=run.threshold)
-        about["drop"] = drop_from_run(run, predictions) if external else None
-        write_report(report, predictions=predictions, **about)
-        write_model_card(report, **about)
+        probes = run_probes(run.model, table, run.config, predictions, threshold=run.threshold)
+        drop = drop_from_run(run, predictions) if external else None
+        tested = Tested(run.record, table, run.history, evaluation, predictions, probes, drop)
+        write_report(report, tested)
+        write_model_card(report, tested)
     return evaluation, predictions
 
 

@@ -17,6 +17,7 @@ from fracturelib.catalog import describe, fingerprint
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
+from fracturelib.files import replaced, write_text
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
@@ -193,17 +194,15 @@ def write_run(
     predictions: pd.DataFrame,
 ) -> None:
     """Numbers and model of a finished run; the model comes last, since its presence says that the run is complete."""
-    history.to_csv(folder / "history.csv", index=False)
-    predictions.to_csv(folder / "predictions.csv", index=False)
+    for name, table in (("history", history), ("predictions", predictions)):
+        with replaced(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_json(folder / "config.json", record)
-    partial = folder / (MODEL + ".part")
-    save_file(model.trained_state(), partial)
-    partial.replace(folder / MODEL)
+    with replaced(folder / MODEL) as partial:
+        save_file(model.trained_state(), partial)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Strict JSON, written beside its name and renamed, so that no reader sees half a file."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Replace the file by strict JSON: not-a-number is an error."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -12,6 +12,7 @@ from fracturelib.errors import CatalogError, DataWarning, ImageError, RunError, 
 from fracturelib.pipeline import evaluate_run, train_run
 from fracturelib.prediction import predict_files, predict_stream
 from fracturelib.runs import load_run
+from fracturelib.stress.probing import Probes
 
 SETTINGS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2, "views": 2}
 
@@ -234,7 +235,7 @@ def test_a_second_training_takes_its_features_from_the_bank(run, tiny_data, monk
         return usual(model, images)
 
     monkeypatch.setattr(FractureClassifier, "frozen_features", counting)
-    monkeypatch.setattr("fracturelib.pipeline.run_probes", lambda *_, **__: None)
+    monkeypatch.setattr("fracturelib.pipeline.run_probes", lambda *_, **__: Probes())
     other = TrainConfig(data=str(tiny_data), **{**SETTINGS, "learning_rate": 0.01, "hidden_units": 8})
     made = train_run(other, folder=run.folder.parent / "second")
     assert not passes and made.record["precision"] in ("float32", "bfloat16")

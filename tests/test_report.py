@@ -1,15 +1,17 @@
 """The report and the model card: complete, self-contained, readable without pictures, and deaf to hostile names."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_plots import checks as check_tables
+from test_plots import checks as probe_tables
 from test_plots import history, robustness
 
+from fracturelib import report
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import drop_table, evaluate, worst_errors
@@ -60,7 +62,7 @@ def record(**changes):
 
 
 def case(root, *, set_name="test", baselines=True, columns=None):
-    """Everything that `write_report` takes except folder and record; the second half of each class is wrong."""
+    """A tested model without a record; the second half of each class is called wrongly."""
     table = read_catalog(root)
     predictions = table.loc[table["split"] == "test", ["path", "label", "source_id"]].reset_index(drop=True)
     wrong = predictions.groupby("label").cumcount() >= 2
@@ -75,7 +77,7 @@ def case(root, *, set_name="test", baselines=True, columns=None):
     evaluation = evaluate(
         predictions, threshold=0.5, baselines=others if baselines else None, set_name=set_name, resamples=20
     )
-    return {"table": table, "history": history(), "evaluation": evaluation, "predictions": predictions}
+    return report.Tested(record(), table, history(), evaluation, predictions)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def parts(tiny_data):
 @pytest.fixture(scope="module")
 def written(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "first"
-    path = write_report(folder, record=record(), **parts)
+    path = write_report(folder, parts)
     return folder, Page(path.read_text(encoding="utf-8"))
 
 
@@ -137,7 +139,7 @@ def test_the_report_states(written, statement):
 
 
 def test_the_numbers_in_the_report_are_those_of_the_evaluation(written, parts):
-    for value in parts["evaluation"].scores["value"]:
+    for value in parts.evaluation.scores["value"]:
         assert f"{value:.3f}" in written[1].text
 
 
@@ -151,19 +153,18 @@ def test_figures_are_saved_as_png_files(written):
 
 def test_random_weights_are_said_loudly(parts, tmp_path):
     origin = {"name": "none", "detail": "random resnet18", "sha256": "0", "path": None}
-    shared = {name: part for name, part in parts.items() if name != "predictions"}
-    context = report_context(record=record(weights=origin), name="first", checks=None, drop=None, **shared)
-    assert "The trunk has random weights" in context["weights_alarm"]
-    card = write_model_card(tmp_path, record=record(weights=origin), **shared).read_text(encoding="utf-8")
+    tested = replace(parts, record=record(weights=origin))
+    assert "The trunk has random weights" in report_context(tested, name="first")["weights_alarm"]
+    card = write_model_card(tmp_path, tested).read_text(encoding="utf-8")
     assert "**The trunk has random weights" in card
 
 
 def test_hostile_names_stay_text(tiny_data, tmp_path):
     parts = case(tiny_data, columns={"region": [HOSTILE, "leg"] * 4})
-    parts["predictions"]["path"] = [HOSTILE.replace("/", "") + str(i) for i in range(8)]
+    parts.predictions["path"] = [HOSTILE.replace("/", "") + str(i) for i in range(8)]
     origin = {"name": "none", "detail": HOSTILE, "sha256": HOSTILE, "path": None}
     hostile = record(name=HOSTILE, warnings=[HOSTILE], weights=origin, data={"root": HOSTILE})
-    page = Page(write_report(tmp_path, record=hostile, **parts).read_text(encoding="utf-8"))
+    page = Page(write_report(tmp_path, replace(parts, record=hostile)).read_text(encoding="utf-8"))
     assert "The trunk has random weights" in page.text[: page.text.index("Result on")]
     assert not page.all("script")
     assert page.text.count("<script>alert(1)") >= 4
@@ -178,36 +179,33 @@ def test_hostile_names_stay_text(tiny_data, tmp_path):
 def test_images_that_are_gone_leave_their_names(make_tree, tmp_path):
     root = make_tree({"train": 4, "val": 4, "test": 4})
     parts = case(root)
-    errors = worst_errors(parts["predictions"], threshold=0.5)
+    errors = worst_errors(parts.predictions, threshold=0.5)
     lost = errors["path"].iloc[0]
     (root / lost).unlink()
-    page = Page(write_report(tmp_path, record=record(), **parts).read_text(encoding="utf-8"))
+    page = Page(write_report(tmp_path, parts).read_text(encoding="utf-8"))
     assert page.text.count("could not be read any more") == 2  # among the errors, and among the least certain
     assert lost in page.text
-    gone = shown_pictures(errors, parts["table"], root=None, checks=None)
+    gone = shown_pictures(errors, replace(parts, table=pd.DataFrame(parts.table.to_dict("list"))))  # without its root
     assert [one.image for one in gone] == [None] * 4
 
 
 def test_leaks_are_named(parts):
-    shared = {name: part for name, part in parts.items() if name != "predictions"}
-    shared["table"] = shared["table"].assign(source_id="one")
-    context = report_context(record=record(), name="first", checks=None, drop=None, **shared)
+    context = report_context(replace(parts, table=parts.table.assign(source_id="one")), name="first")
     assert "LEAK: the splits share original images" in context["data"]["caption"]
 
 
 def test_an_external_test_without_baselines_or_record_is_named_so(tiny_data, tmp_path):
-    parts = case(tiny_data, set_name="external test", baselines=False)
-    page = Page(write_report(tmp_path, record={}, **parts).read_text(encoding="utf-8"))
+    parts = replace(case(tiny_data, set_name="external test", baselines=False), record={})
+    page = Page(write_report(tmp_path, parts).read_text(encoding="utf-8"))
     assert "Result on the external test set" in page.text
     assert "not available" in page.text
-    parts.pop("predictions")
-    assert "external test" in write_model_card(tmp_path, record={}, **parts).read_text(encoding="utf-8")
+    assert "external test" in write_model_card(tmp_path, parts).read_text(encoding="utf-8")
 
 
 def test_the_model_card_states_use_data_and_what_is_missing(tiny_data, tmp_path):
     parts = case(tiny_data, columns={"region": [HOSTILE, "leg"] * 4})
-    parts.pop("predictions")
-    text = write_model_card(tmp_path / "new", record=record(warnings=[]), **parts).read_text(encoding="utf-8")
+    parts = replace(parts, record=record(warnings=[]))
+    text = write_model_card(tmp_path / "new", parts).read_text(encoding="utf-8")
     for statement in (
         "no medical device",
         "Not intended",
@@ -227,20 +225,20 @@ def test_markdown_is_escaped():
 
 def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was(written, parts):
     folder, _ = written
-    before = parts["predictions"].copy(), parts["table"].copy()
+    before = parts.predictions.copy(), parts.table.copy()
     first = (folder / "report.html").read_bytes()
-    assert write_report(folder, record=record(), **parts).read_bytes() == first
-    pd.testing.assert_frame_equal(before[0], parts["predictions"])
-    pd.testing.assert_frame_equal(before[1], parts["table"])
+    assert write_report(folder, parts).read_bytes() == first
+    pd.testing.assert_frame_equal(before[0], parts.predictions)
+    pd.testing.assert_frame_equal(before[1], parts.table)
 
 
-def all_checks(parts):
+def all_probes(parts):
     """Probes with made-up numbers, and a heat map for every second file."""
-    localisation, erased = check_tables()
+    localisation, erased = probe_tables()
     words = {"n": 40, "units": 40, "note": "", "against_chance": "above", "against_centre": "no difference shown"}
     change = {"auc_change": -0.1, "auc_change_low": -0.2, "auc_change_high": -0.01, "specificity": 0.5}
     change |= {"n": 40, "units": 40, "unit": "patients", "words": "so much", "verdict": "lower than as they are"}
-    heat = dict.fromkeys(parts["predictions"]["path"][::2], np.eye(32, dtype=np.float32))
+    heat = dict.fromkeys(parts.predictions["path"][::2], np.eye(32, dtype=np.float32))
     return Probes(
         robustness=robustness().assign(**change, specificity_low=np.nan, specificity_high=np.nan),
         localisation=localisation.assign(**words),
@@ -249,9 +247,9 @@ def all_checks(parts):
     )
 
 
-def test_checks_are_shown_in_the_report_and_the_card(parts, tmp_path):
-    checks = all_checks(parts)
-    page = Page(write_report(tmp_path, record=record(), checks=checks, **parts).read_text(encoding="utf-8"))
+def test_probes_are_shown_in_the_report_and_the_card(parts, tmp_path):
+    checked = replace(parts, probes=all_probes(parts))
+    page = Page(write_report(tmp_path, checked).read_text(encoding="utf-8"))
     for words in (
         "more often than by chance",
         "always pointing at the middle",
@@ -264,31 +262,30 @@ def test_checks_are_shown_in_the_report_and_the_card(parts, tmp_path):
     heat = [image for image in page.all("img") if image["alt"].startswith("The same with Grad-CAM")]
     assert len(heat) >= 4
     assert {"robustness", "localisation", "occlusion"} <= {file.stem for file in (tmp_path / "figures").iterdir()}
-    shared = {name: part for name, part in parts.items() if name != "predictions"}
-    card = write_model_card(tmp_path, record=record(), checks=checks, **shared).read_text(encoding="utf-8")
+    card = write_model_card(tmp_path, checked).read_text(encoding="utf-8")
     assert "noise: so much" in card and "+0.400" not in card and "Grad-CAM, pointing game, occlusion" in card
 
 
 def test_all_items_of_claim_are_answered_or_marked(parts):
-    shared = {name: part for name, part in parts.items() if name != "predictions"}
     for given in (record(), {}):
-        items = report_context(record=given, name="first", checks=None, drop=None, **shared)["claim"]
+        items = report_context(replace(parts, record=given), name="first")["claim"]
         assert [number for number, _, _ in items] == list(range(1, 45))
         assert all(item and answer for _, item, answer in items)
         assert sum(answer.startswith("not available") for _, _, answer in items) >= 10
 
 
 def test_wilson_intervals_and_a_drop_are_shown_where_there_are_any(parts, tmp_path):
-    predictions = parts["predictions"]
+    predictions = parts.predictions
     drop = drop_table((predictions, 0.5), (predictions, 0.5), resamples=20)
-    external = {**parts, "evaluation": evaluate(predictions, threshold=0.5, set_name="external test", resamples=20)}
-    page = Page(write_report(tmp_path, record=record(), drop=drop, **external).read_text(encoding="utf-8"))
+    evaluation = evaluate(predictions, threshold=0.5, set_name="external test", resamples=20)
+    external = replace(parts, evaluation=evaluation, drop=drop)
+    page = Page(write_report(tmp_path, external).read_text(encoding="utf-8"))
     assert "Wilson intervals, for comparison" in page.text
     assert "This is an external test" in page.text and "internal test" in page.text
 
 
 def test_a_temperature_is_shown_before_and_after(parts, tmp_path):
-    cooled = {**parts, "evaluation": evaluate(parts["predictions"], threshold=0.5, temperature=1.7, resamples=20)}
-    page = Page(write_report(tmp_path, record=record(), **cooled).read_text(encoding="utf-8"))
+    evaluation = evaluate(parts.predictions, threshold=0.5, temperature=1.7, resamples=20)
+    page = Page(write_report(tmp_path, replace(parts, evaluation=evaluation)).read_text(encoding="utf-8"))
     assert "The temperature 1.70 was fitted on the validation split" in page.text
     assert "with temperature 1.70" in page.text and "resolution (more is better)" in page.text

@@ -1,5 +1,5 @@
 """Files on disk: replaced whole, locked while they are written, downloaded with a checksum."""
 
-from fracturelib.files.replacing import replaced
+from fracturelib.files.replacing import replaced, write_text
 
-__all__ = ["replaced"]
+__all__ = ["replaced", "write_text"]

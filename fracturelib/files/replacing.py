@@ -31,3 +31,9 @@ def replaced(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace the file by `text` in UTF-8, as `replaced` does."""
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

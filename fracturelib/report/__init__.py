@@ -2,5 +2,6 @@
 
 from fracturelib.report.model_card import write_model_card
 from fracturelib.report.page import write_report
+from fracturelib.report.tested import Tested
 
-__all__ = ["write_model_card", "write_report"]
+__all__ = ["Tested", "write_model_card", "write_report"]

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation, describe_rule
+from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING
 
@@ -19,20 +20,21 @@ AUTHOR = f"{MISSING}: for the author of a paper to write"
 NOT_OURS = f"{MISSING}: the folder of images does not say"
 
 
-def claim_items(
-    record: Mapping[str, Any], evaluation: Evaluation, *, table: pd.DataFrame, checks: Probes | None, partitions: str
-) -> list[tuple[int, str, str]]:
-    """(number, item, answer) for all 44 items; `partitions` says whether the splits share original images."""
+Items = list[tuple[int, str, str]]  # number, item, answer
+
+
+def claim_items(tested: Tested, *, partitions: str) -> Items:
+    """All 44 items; `partitions` says whether the splits share original images."""
     return [
-        *_study(record, evaluation),
-        *_data(record, evaluation, partitions),
-        *_model(record, evaluation),
-        *_evaluation(evaluation, checks),
-        *_results(evaluation, table),
+        *_study(tested.record),
+        *_data(tested.record, tested.evaluation, partitions),
+        *_model(tested.record),
+        *_evaluation(tested.evaluation, tested.probes),
+        *_results(tested.evaluation, tested.table),
     ]
 
 
-def _study(record: Mapping[str, Any], evaluation: Evaluation) -> list[tuple[int, str, str]]:
+def _study(record: Mapping[str, Any]) -> Items:
     network = record.get("config", {}).get("architecture", MISSING)
     return [
         (1, "title names AI and its kind", f"image classification by transfer learning ({network})"),
@@ -44,7 +46,7 @@ def _study(record: Mapping[str, Any], evaluation: Evaluation) -> list[tuple[int,
     ]
 
 
-def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) -> list[tuple[int, str, str]]:
+def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) -> Items:
     facts = record.get("data", {})
     root = facts.get("root", MISSING)
     skipped = facts.get("skipped")
@@ -52,6 +54,7 @@ def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) ->
     size = record.get("config", {}).get("image_size")
     prepared = MISSING if size is None else f"greyscale, resized to {size} × {size} pixels, ImageNet normalisation"
     labels = f"{MISSING}; the folder names are taken as labels"
+    units = f"{evaluation.n_units} {evaluation.unit}"
     return [
         (7, "sources of the data", f"the folder {root}; its origin: {MISSING}"),
         (8, "inclusion and exclusion", NOT_OURS),
@@ -67,15 +70,11 @@ def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) ->
         (18, "agreement between and within readers", NOT_OURS),
         (19, "assignment to partitions", "by the folders train, val and test, or by source (--make-split)"),
         (20, "level at which partitions are disjoint", partitions),
-        (21, "planned sample size", f"not planned; {evaluation.n_files} test files of {_units(evaluation)}"),
+        (21, "planned sample size", f"not planned; {evaluation.n_files} test files of {units}"),
     ]
 
 
-def _units(evaluation: Evaluation) -> str:
-    return f"{evaluation.n_units} {evaluation.unit}"
-
-
-def _model(record: Mapping[str, Any], evaluation: Evaluation) -> list[tuple[int, str, str]]:
+def _model(record: Mapping[str, Any]) -> Items:
     config = record.get("config", {})
     detail = str(record.get("weights", {}).get("detail", MISSING))
     head = f"frozen {config['architecture']} and a head of {config['hidden_units']} hidden units" if config else MISSING
@@ -91,11 +90,10 @@ def _model(record: Mapping[str, Any], evaluation: Evaluation) -> list[tuple[int,
     ]
 
 
-def _evaluation(evaluation: Evaluation, checks: Probes | None) -> list[tuple[int, str, str]]:
+def _evaluation(evaluation: Evaluation, probes: Probes) -> Items:
     external = evaluation.set_name == "external test"
-    robust = checks is not None and len(checks.robustness) > 0
-    looks = checks is not None and bool(checks.heat)
-    looked = "Grad-CAM" + (", pointing game, occlusion" if looks and len(checks.localisation) else "")
+    robust, looks = len(probes.robustness) > 0, bool(probes.heat)
+    looked = "Grad-CAM" + (", pointing game, occlusion" if looks and len(probes.localisation) else "")
     return [
         (28, "metrics", "AUC, average precision, sensitivity, specificity, predictive values, calibration"),
         (29, "statistical uncertainty", f"95 % intervals: bootstrap over {evaluation.unit}"),
@@ -107,7 +105,7 @@ def _evaluation(evaluation: Evaluation, checks: Probes | None) -> list[tuple[int
     ]
 
 
-def _results(evaluation: Evaluation, table: pd.DataFrame) -> list[tuple[int, str, str]]:
+def _results(evaluation: Evaluation, table: pd.DataFrame) -> Items:
     described = [name for name in ("age_group", "sex", "region", "view", "device") if name in table]
     about = ", ".join(name.replace("_", " ") for name in described)
     rule = describe_rule(evaluation.threshold_rule)

@@ -15,7 +15,7 @@ from fracturelib.evaluation import Evaluation
 from fracturelib.evaluation.metrics import METRICS
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
-from fracturelib.stress.probing import Probes
+from fracturelib.report.tested import Tested
 from fracturelib.writing.tables import MISSING, cell, grid, interval, number, signed_cell
 from fracturelib.writing.words import SPLIT_NAMES
 
@@ -43,19 +43,10 @@ LIMITS = (
 )
 
 
-def report_context(
-    *,
-    record: Mapping[str, Any],
-    table: pd.DataFrame,
-    history: pd.DataFrame,
-    evaluation: Evaluation,
-    checks: Probes | None,
-    drop: pd.DataFrame | None,
-    name: str,
-) -> dict[str, Any]:
+def report_context(tested: Tested, *, name: str) -> dict[str, Any]:
     """The sentences and tables that the report and the model card share; `name` stands in for a missing one."""
-    data = _data(record, table, evaluation)
-    partitions = data["data"]["caption"]
+    record, evaluation = tested.record, tested.evaluation
+    data = _data(record, tested.table, evaluation)
     return {
         **_head(record, evaluation, name),
         **_result(evaluation),
@@ -63,10 +54,10 @@ def report_context(
         **sections.calls(evaluation),
         **sections.calibration(evaluation),
         "subgroups": sections.subgroups(evaluation.subgroups),
-        **sections.checks(checks),
-        **_training(record, history),
-        "drop": _drop(drop),
-        "claim": claim_items(record, evaluation, table=table, checks=checks, partitions=partitions),
+        **sections.probes(tested.probes),
+        **_training(record, tested.history),
+        "drop": _drop(tested.drop),
+        "claim": claim_items(tested, partitions=data["data"]["caption"]),
         "limits": LIMITS,
         "intended": INTENDED,
         "not_intended": NOT_INTENDED,

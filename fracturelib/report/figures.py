@@ -15,10 +15,13 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from fracturelib import plots
-from fracturelib.errors import ImageError
+from fracturelib.catalog import root_of
+from fracturelib.errors import CatalogError, ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
+from fracturelib.files import replaced
 from fracturelib.images import read_radiograph
 from fracturelib.plots.style import STYLE
+from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import data_uri
@@ -56,17 +59,10 @@ class Shown(NamedTuple):
     heat: np.ndarray | None
 
 
-def report_figures(
-    *,
-    table: pd.DataFrame,
-    history: pd.DataFrame,
-    evaluation: Evaluation,
-    predictions: pd.DataFrame,
-    errors: list[Shown],
-    checks: Probes | None,
-) -> dict[str, ReportFigure]:
-    """Every figure of the report by name; "subgroups", "errors" and those of the checks only where there are any."""
-    truth, chance, threshold = predictions["label"], predictions["probability"], evaluation.threshold
+def report_figures(tested: Tested, errors: list[Shown]) -> dict[str, ReportFigure]:
+    """Every figure of the report by name; "subgroups", "errors" and those of the probes only where there are any."""
+    table, history, evaluation = tested.table, tested.history, tested.evaluation
+    truth, chance, threshold = tested.predictions["label"], tested.predictions["probability"], evaluation.threshold
     auc = evaluation.scores.set_index("metric").loc["auc"]
     interval = (auc["low"], auc["high"])
     figures = {
@@ -92,8 +88,7 @@ def report_figures(
     }
     if len(evaluation.subgroups):
         figures["subgroups"] = _subgroups(evaluation)
-    if checks is not None:
-        figures |= _checks(checks)
+    figures |= _probes(tested.probes)
     gallery = _gallery(errors)
     return figures if gallery is None else figures | {"errors": gallery}
 
@@ -104,7 +99,8 @@ def save_figures(folder: str | Path, figures: dict[str, ReportFigure]) -> list[P
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
-        path.write_bytes(figure.png)
+        with replaced(path) as partial:
+            partial.write_bytes(figure.png)
     return paths
 
 
@@ -154,46 +150,43 @@ def _reliability(evaluation: Evaluation, truth: pd.Series, chance: pd.Series) ->
         return _finished(figure, _reliability_alt(evaluation))
 
 
-def _checks(checks: Probes) -> dict[str, ReportFigure]:
+def _probes(probes: Probes) -> dict[str, ReportFigure]:
     """Figures of robustness, localisation and occlusion, where they were made."""
     figures = {}
-    if len(checks.robustness):
-        parts = [f"{row.perturbation} {row.level:g}: {_number(row.auc)}" for row in checks.robustness.itertuples()]
+    if len(probes.robustness):
+        parts = [f"{row.perturbation} {row.level:g}: {_number(row.auc)}" for row in probes.robustness.itertuples()]
         alt = f"AUC under damage to the pictures. {'; '.join(parts)}."
-        figures["robustness"] = _draw(lambda ax: plots.robustness_curves(checks.robustness, ax=ax), alt)
-    if len(checks.localisation):
-        rows = checks.localisation.itertuples()
+        figures["robustness"] = _draw(lambda ax: plots.robustness_curves(probes.robustness, ax=ax), alt)
+    if len(probes.localisation):
+        rows = probes.localisation.itertuples()
         parts = [f"{row.measure} {row.value:.2f}, chance {row.chance:.2f}, middle {row.centre:.2f}" for row in rows]
         alt = f"Grad-CAM against the fracture boxes. {'; '.join(parts)}."
         figures["localisation"] = _draw(
-            lambda ax: plots.localisation_points(checks.localisation, ax=ax), alt, (SIZE[0], 2.9)
+            lambda ax: plots.localisation_points(probes.localisation, ax=ax), alt, (SIZE[0], 2.9)
         )
-        parts = [f"{row.erased} {_number(row.value)}" for row in checks.occlusion.itertuples()]
+        parts = [f"{row.erased} {_number(row.value)}" for row in probes.occlusion.itertuples()]
         alt = f"Mean change of the probability of a fracture when a box is erased. {'; '.join(parts)}."
-        figures["occlusion"] = _draw(lambda ax: plots.occlusion_points(checks.occlusion, ax=ax), alt, (SIZE[0], 2.9))
+        figures["occlusion"] = _draw(lambda ax: plots.occlusion_points(probes.occlusion, ax=ax), alt, (SIZE[0], 2.9))
     return figures
 
 
-def shown_pictures(
-    chosen: pd.DataFrame, table: pd.DataFrame, *, root: str | Path | None, checks: Probes | None
-) -> list[Shown]:
+def shown_pictures(chosen: pd.DataFrame, tested: Tested) -> list[Shown]:
     """The chosen files with a thumbnail, their fracture box and their heat map, where there are any.
 
     No image where it was moved or deleted since the run.
     """
-    sizes = table.set_index("path")[["width", "height"]]
-    heat = checks.heat if checks is not None else {}
+    sizes = tested.table.set_index("path")[["width", "height"]]
     found = []
     for row in chosen.itertuples():
         try:
-            image = None if root is None else _thumbnail(Path(root) / row.path)
-        except (ImageError, OSError):
+            image = _thumbnail(root_of(tested.table) / row.path)
+        except (CatalogError, ImageError, OSError):
             image = None
         box = None
         if image is not None and row.path in sizes.index and pd.notna(getattr(row, "bbox_x", np.nan)):
             across, down = np.array(image.shape[::-1]) / sizes.loc[row.path].to_numpy(float)
             box = (row.bbox_x * across, row.bbox_y * down, row.bbox_w * across, row.bbox_h * down)
-        found.append(Shown(row, image, box, heat.get(row.path)))
+        found.append(Shown(row, image, box, tested.probes.heat.get(row.path)))
     return found
 
 

@@ -9,59 +9,46 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 
-from fracturelib.evaluation import Evaluation
+from fracturelib.files import write_text
 from fracturelib.report.context import report_context
-from fracturelib.stress.probing import Probes
+from fracturelib.report.tested import Tested
 from fracturelib.writing.tables import MISSING, grid
 
+TABLES = (
+    "data",
+    "scores",
+    "drop",
+    "prevalence",
+    "calibration",
+    "subgroups",
+    "robustness",
+    "localisation",
+    "occlusion",
+)
 
-def write_model_card(
-    folder: str | Path,
-    *,
-    record: Mapping[str, Any],
-    table: pd.DataFrame,
-    history: pd.DataFrame,
-    evaluation: Evaluation,
-    checks: Probes | None = None,
-    drop: pd.DataFrame | None = None,
-) -> Path:
-    """Write `MODEL_CARD.md` into the run's folder (made if it is missing); arguments as in `write_report`."""
+
+def write_model_card(folder: str | Path, tested: Tested) -> Path:
+    """Write `MODEL_CARD.md` into the folder, which is made if it is missing; returns its path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    context = report_context(
-        record=record, table=table, history=history, evaluation=evaluation, checks=checks, drop=drop, name=folder.name
-    )
-    weights = {key: record.get("weights", {}).get(key) or MISSING for key in ("name", "detail", "sha256")}
-    config = {key: record.get("config", {}).get(key, MISSING) for key in ("architecture", "unfreeze")}
+    context = report_context(tested, name=folder.name)
+    weights = {key: tested.record.get("weights", {}).get(key) or MISSING for key in ("name", "detail", "sha256")}
+    config = {key: tested.record.get("config", {}).get(key, MISSING) for key in ("architecture", "unfreeze")}
     content = context | {
         "weights": weights,
         "config": config,
         "training": context["training_sentence"],
         "made": context["subtitle"],
         "fingerprint": context["fingerprint"] or MISSING,
-        "tables": {
-            name: markdown_table(context[name])
-            for name in (
-                "data",
-                "scores",
-                "drop",
-                "prevalence",
-                "calibration",
-                "subgroups",
-                "robustness",
-                "localisation",
-                "occlusion",
-            )
-        },
+        "tables": {name: markdown_table(context[name]) for name in TABLES},
         "claim": markdown_table(grid(["no.", "item", "here"], context["claim"])),
     }
     template = resources.files("fracturelib.report").joinpath("model_card_template.md").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["md"] = escape_markdown
     path = folder / "MODEL_CARD.md"
-    path.write_text(environment.from_string(template).render(content), encoding="utf-8")
+    write_text(path, environment.from_string(template).render(content))
     return path
 
 

@@ -104,9 +104,8 @@ def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[dict[str, str
     return [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in metrics]
 
 
-def checks(found: Probes | None) -> dict[str, Any]:
+def probes(found: Probes) -> dict[str, Any]:
     """Robustness, Grad-CAM against the boxes, occlusion; every part that was not made says so."""
-    found = Probes() if found is None else found
     return {
         "robustness": _robustness(found.robustness),
         "robustness_sentence": _robustness_sentence(found.robustness),
