@@ -18,9 +18,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from fracturelib.catalog import read_catalog
+from fracturelib.catalog import BOX, read_catalog, with_boxes
 from fracturelib.config import CLASS_NAMES, SPLITS, TrainConfig
 from fracturelib.course import notebook
+from fracturelib.course.figures import augmentation as figures
+from fracturelib.course.figures import radiographs
+from fracturelib.course.studies import augmentation as numbers
+from fracturelib.course.studies import simulated
 from fracturelib.course.widgets import augmentation, common, exploration
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, simulate
@@ -221,7 +225,7 @@ def test_browsing_does_without_the_optional_columns(tiny_data):
 def test_boxes_are_drawn_on_fractured_radiographs_only(table):
     rows = table.groupby("label").head(2).sort_values("label")
     rows.attrs = table.attrs
-    figure = exploration.gallery(rows, boxes=True)
+    figure = radiographs.gallery(rows, boxes=True)
     assert [len(ax.patches) for ax in figure.get_axes()] == [0, 0, 1, 1]
 
 
@@ -240,7 +244,8 @@ def test_a_picture_is_made_for_every_fracture_type_at_the_ends_of_the_scales(kin
     place = FRACTURE_TYPES.index(kind) if kind in FRACTURE_TYPES else 0
     region = REGIONS[place % len(REGIONS)]
     for displacement, dose, view in ((0.0, min(exploration.DOSES), VIEWS[0]), (12.0, max(exploration.DOSES), VIEWS[1])):
-        check(exploration.make_picture(kind, displacement, dose, region, view, place))
+        chosen = {"fracture_type": kind, "region": region, "view": view, "patient": place}
+        check(exploration.make_picture(displacement_mm=displacement, dose=dose, **chosen))
 
 
 def test_the_physics_panel_moves_resets_and_describes_itself():
@@ -255,9 +260,7 @@ def test_the_physics_panel_moves_resets_and_describes_itself():
 
 
 def test_the_same_patient_stays_the_same_when_only_the_fracture_changes():
-    whole, broken = (
-        exploration.take(fracture_type=kind, patient=3) for kind in (exploration.NO_FRACTURE, "transverse")
-    )
+    whole, broken = (simulated.take(fracture_type=kind, patient=3) for kind in (exploration.NO_FRACTURE, "transverse"))
     assert whole.picture.shape == broken.picture.shape
     assert whole.bbox is None and broken.bbox is not None
     assert whole.pixel == broken.pixel and whole.patient.setting == broken.patient.setting
@@ -267,7 +270,7 @@ def test_the_same_patient_stays_the_same_when_only_the_fracture_changes():
 
 @pytest.mark.parametrize("box", [None, (0, 0, 4, 4), (60, 90, 4, 6), (0, 0, 64, 96), (30, 40, 10, 50)])
 def test_the_close_up_is_a_square_inside_the_picture(box):
-    x, y, w, h = exploration._close_up(box, (96, 64))
+    x, y, w, h = radiographs._close_up(box, (96, 64))
     assert w == h > 0 and x >= 0 and y >= 0 and x + w <= 64 and y + h <= 96
 
 
@@ -281,19 +284,19 @@ def radiograph() -> np.ndarray:
 
 def test_variants_depend_on_the_seed_alone(radiograph):
     config = TrainConfig(image_size=64)
-    one, again, other = (augmentation.variants(radiograph, config, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (numbers.variants(radiograph, config, seed=seed) for seed in (1, 1, 2))
     assert one.shape == (6, 3, 64, 64)
     assert torch.equal(one, again) and not torch.equal(one, other)
     assert len({variant.sum().item() for variant in one}) == 6  # six different ones
     state = torch.get_rng_state()
-    augmentation.variants(radiograph, config)
+    numbers.variants(radiograph, config)
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's randomness is touched
 
 
 @pytest.mark.parametrize(("rotation", "crop", "size"), list(itertools.product((0, 180), (0.3, 1), (32, 224))))
 def test_six_variants_are_drawn_at_the_ends_of_all_scales(radiograph, rotation, crop, size):
     flip = float(rotation == 0)
-    check(augmentation.six_variants(radiograph, rotation=rotation, flip=flip, crop=crop, image_size=size))
+    check(figures.six_variants(radiograph, rotation=rotation, flip=flip, crop=crop, image_size=size))
 
 
 def test_the_panels_of_notebook_02_survive_any_order_of_moves(table, tiny_data):
@@ -307,7 +310,7 @@ def test_the_share_in_sight_agrees_with_counting_pixels(fraction):
         {"width": [1000, 500], "height": [800, 900], "bbox_x": [100, 0], "bbox_y": [650, 300], "bbox_w": [300, 500],
          "bbox_h": [150, 200]}
     )  # fmt: skip
-    seen = augmentation.share_in_sight(rows, fraction, seed=4, draws=6)
+    seen = numbers.share_in_sight(rows, fraction, seed=4, draws=6)
     corner = np.random.default_rng(4).uniform(0, 1 - fraction, (2, 6, 2))
     for row, draw in itertools.product(range(2), range(6)):
         width, height, x, y, w, h = rows.iloc[row]
@@ -319,26 +322,26 @@ def test_the_share_in_sight_agrees_with_counting_pixels(fraction):
 
 
 def test_the_number_under_a_crop_belongs_to_that_crop(table):
-    rows = augmentation.known_fractures(table)
+    rows = with_boxes(table)
     for seed in range(5):
         figure, sentence = augmentation.crop_example(table, fraction=0.4, number=2, seed=seed)
         (left, right), (bottom, top) = figure.get_axes()[1].get_xlim(), figure.get_axes()[1].get_ylim()
-        x, y, w, h = rows[augmentation.BOX].iloc[2].astype(float)
+        x, y, w, h = rows[list(BOX)].iloc[2].astype(float)
         across, down = min(right, x + w) - max(left, x), min(bottom, y + h) - max(top, y)
         share = max(across, 0) * max(down, 0) / (w * h)
         assert sentence.startswith(percent(share, 1))
 
 
 def test_larger_crops_lose_fewer_fractures(table):
-    losses = augmentation.crop_losses(augmentation.known_fractures(table), (0.2, 0.5, 0.8, 1.0))
+    losses = numbers.crop_losses(with_boxes(table), (0.2, 0.5, 0.8, 1.0))
     assert losses["mostly_gone"].is_monotonic_decreasing
     assert (losses["gone"] <= losses["mostly_gone"]).all()
     assert losses["mostly_gone"].iloc[-1] == 0
-    ax = augmentation.crop_loss_curve(losses, marked=0.9)
+    ax = figures.crop_loss_curve(losses, marked=0.9)
     assert len(ax.lines) == 3
 
 
 def test_a_set_without_boxes_is_told_so(tiny_data):
     table = read_catalog(tiny_data)
-    assert augmentation.known_fractures(table).empty
+    assert with_boxes(table).empty
     check(augmentation.crop_example(table, fraction=0.5))

@@ -17,8 +17,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fracturelib.catalog import read_catalog
+from fracturelib.course.figures.reading import disagreement_gallery
 from fracturelib.course.reader_study import choose_cases, pool_readings, simulated_reader, with_model
-from fracturelib.course.widgets import reading_results, reading_room
+from fracturelib.course.reader_study.results import reading_results
+from fracturelib.course.widgets import reading_room
 from fracturelib.course.widgets.reading_room import HEIGHT, KEYS, ReadingRoom, windowed
 from fracturelib.errors import EvaluationError
 
@@ -173,7 +175,7 @@ def test_zoom_shows_the_middle():
 
 def test_results_stand_beside_the_models_of_the_same_cases(cases, predictions):
     answers = simulated_reader(cases)
-    figure, scores, agreement, _, gallery = reading_results.reading_results(answers, predictions, threshold=0.5)
+    figure, scores, agreement, _, gallery = reading_results(answers, predictions, threshold=0.5)
     plt.close("all")
     assert isinstance(figure, Figure) and isinstance(gallery, Figure)
     read = with_model(answers, predictions, threshold=0.5)
@@ -190,7 +192,7 @@ def test_heat_is_laid_over_the_cases_of_disagreement_only(cases, predictions):
         return np.ones((len(rows), 7, 7))
 
     read = with_model(simulated_reader(cases), predictions, threshold=0.5)
-    figure = reading_results.disagreement_gallery(read, heat=heat)
+    figure = disagreement_gallery(read, heat=heat)
     shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
     plt.close("all")
     assert len(shown) == len(asked) and all(picture.ndim == 3 for picture in shown)
@@ -201,7 +203,7 @@ def test_full_agreement_is_said(cases):
     exact = cases.assign(called=cases["label"], sure=3, seconds=1.0)
     exact.attrs = cases.attrs
     predictions = cases[["path", "label"]].assign(probability=cases["label"].astype(float))
-    assert "agree on every case" in reading_results.reading_results(exact, predictions, threshold=0.5)[-1]
+    assert "agree on every case" in reading_results(exact, predictions, threshold=0.5)[-1]
     plt.close("all")
 
 

@@ -1,16 +1,28 @@
-"""Readers in the plane of the ROC curve: each is a point, the model is a curve."""
+"""Figures of a reader study: readers in the plane of the ROC curve, and the cases on which they do not agree."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from fracturelib import plots
+from fracturelib.catalog import root_of
+from fracturelib.config import CLASS_NAMES
+from fracturelib.course.figures.radiographs import GALLERY_COLUMNS, mark_boxes
+from fracturelib.course.reader_study.scoring import disagreements
+from fracturelib.images import read_radiograph
 from fracturelib.plots.curves import roc_curve
 from fracturelib.plots.style import legend_above, styled
-from fracturelib.writing.palette import FAINT, VALIDATION
+from fracturelib.writing.palette import CLASS_COLOURS, FAINT, VALIDATION
 
 OWN = "#CC79A7"  # of Okabe and Ito (2008), not used for a class
+MOST_CASES = 8  # of disagreement: more would be scrolled past
 
 
 @styled
@@ -26,7 +38,7 @@ def readers_against_model(
     """The model's ROC curve with its threshold, and every reader as a point; the own one with its 95 % intervals.
 
     Args:
-        readers: rows of `reading.class_scores`.
+        readers: rows of `class_scores`.
         labels, probabilities: (n,) of the model, on all the pictures that it was tested on.
         threshold: of the model.
         own: the `reader` to be shown boldly; None shows all alike, and their mean.
@@ -54,3 +66,29 @@ def readers_against_model(
         )
     legend_above(ax, columns=1)
     return ax
+
+
+def disagreement_gallery(
+    read: pd.DataFrame, *, heat: Callable[[pd.DataFrame], np.ndarray] | None = None
+) -> Figure | str:
+    """The cases on which reader, model and truth do not agree, up to `MOST_CASES`, with the box of the fracture.
+
+    Args:
+        read: from `with_model`; it knows the folder of the files.
+        heat: rows → Grad-CAM maps (n, S, S), 0…1, laid over the pictures; None shows the pictures alone.
+    """
+    rows = disagreements(read).iloc[:MOST_CASES]
+    if rows.empty:
+        return "You, the model and the truth agree on every case."
+    pictures = [read_radiograph(root_of(read) / path) for path in rows["path"]]
+    if heat is not None:
+        pictures = [plots.heat_overlay(picture, warm) for picture, warm in zip(pictures, heat(rows), strict=True)]
+    titles = [
+        f"truth: {CLASS_NAMES[row.label]}\nyou: {CLASS_NAMES[row.called]}\nmodel: P(fractured) {row.probability:.2f}"
+        for row in rows.itertuples()
+    ]
+    figure = plt.figure(figsize=(2.6 * GALLERY_COLUMNS, 3.9 * -(-len(rows) // GALLERY_COLUMNS)), layout="constrained")
+    colours = [CLASS_COLOURS[label] for label in rows["label"]]
+    axes = plots.image_grid(pictures, titles, columns=GALLERY_COLUMNS, colours=colours, figure=figure)
+    mark_boxes(axes, rows)
+    return figure

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fracturelib import plots
+from fracturelib.course.figures.thresholds import cost_figure, threshold_figure
 from fracturelib.course.widgets.common import Panel, slider, steps
 from fracturelib.evaluation import choose_threshold
 from fracturelib.evaluation.consequences import (
     PATIENTS,
     cheapest_threshold,
-    confusion_at,
     cost_table,
     natural_frequencies,
     rates_at,
 )
-from fracturelib.plots.style import STYLE, legend_above
 
 
-def threshold_figure(predictions: pd.DataFrame, threshold: float) -> Figure:
-    """The probabilities with the threshold in them, the confusion matrix that follows, the point on the ROC curve."""
-    with plt.rc_context(STYLE):
-        figure = Figure(figsize=(12, 4.6))
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
-        plots.probability_histogram(predictions["label"], predictions["probability"], threshold=threshold, ax=left)
-        plots.confusion_matrix(confusion_at(predictions, threshold), ax=middle)
-        plots.roc_curve(predictions["label"], predictions["probability"], threshold=threshold, ax=right)
-        legend_above(left, columns=1)  # a wider one would squeeze the axes
-        if right.get_legend() is not None:  # it could hide the curve, and the table has its numbers
-            right.get_legend().remove()
-            right.set_title("ROC curve, with the threshold's point")
-    return figure
+def prevalence_slider(prevalence: float) -> Any:
+    """The share of patients with a fracture, rounded to the slider's steps."""
+    return slider("Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture")
 
 
 def threshold_view(
@@ -52,9 +40,7 @@ def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: 
     """`threshold_view` with two sliders; both start values are rounded to the sliders' steps."""
     controls = {
         "threshold": slider("Threshold", round(threshold, 2), 0.0, 1.0, 0.01, tip="Called fractured from here on"),
-        "prevalence": slider(
-            "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
-        ),
+        "prevalence": prevalence_slider(prevalence),
     }
     return Panel(partial(threshold_view, predictions), controls, title="Move the threshold").start()
 
@@ -63,17 +49,7 @@ def cost_view(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> l
     """The costs of every threshold, the cheapest beside Youden's, and both for 1,000 patients."""
     cheapest = cheapest_threshold(predictions, miss=miss, prevalence=prevalence)
     marks = {"cheapest": cheapest, "Youden": choose_threshold(predictions)}
-    with plt.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 4.4))
-        plots.cost_curve(
-            predictions["label"].to_numpy(),
-            predictions["probability"].to_numpy(),
-            miss=miss,
-            false_alarm=1,
-            prevalence=prevalence,
-            marks=marks,
-            ax=figure.subplots(),
-        )
+    figure = cost_figure(predictions, miss=miss, prevalence=prevalence, marks=marks)
     table = cost_table(predictions, marks, miss=miss, prevalence=prevalence)
     broken = round(PATIENTS * prevalence)
     story = f"Of {PATIENTS:,} patients, {broken:,} have a fracture. A miss costs as much as {miss:g} false alarms."
@@ -85,8 +61,6 @@ def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float
     costs = {f"{value:g} alarms": value for value in (0.5, 1, 2, 5, 10, 20, 50, 100)}
     controls = {
         "miss": steps("A miss costs", costs, miss, tip="How many false alarms are as bad as one missed fracture"),
-        "prevalence": slider(
-            "Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture"
-        ),
+        "prevalence": prevalence_slider(prevalence),
     }
     return Panel(partial(cost_view, predictions), controls, title="Set what errors cost").start()

@@ -1,0 +1,81 @@
+"""What a reader sees after the last case: the reader's numbers beside the model's, and where the two part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fracturelib.course.figures.reading import disagreement_gallery, readers_against_model
+from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, ratings, with_model
+from fracturelib.plots.style import STYLE
+from fracturelib.writing.tables import interval, number
+from fracturelib.writing.words import percent
+
+SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy", "auc": "AUC"}
+
+
+def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
+    """Reader and model on the same cases, each value with its 95 % interval; `read` is from `with_model`."""
+    who = {
+        "you": call_scores(read["label"], read["called"], ratings(read["called"], read["sure"])),
+        "the model": call_scores(read["label"], read["model_called"], read["probability"]),
+    }
+    found = {
+        name: [_with_interval(row.value, row.low, row.high) for row in table.itertuples()]
+        for name, table in who.items()
+    }
+    return pd.DataFrame({"on these cases": [SCORES[metric] for metric in who["you"]["metric"]], **found})
+
+
+def agreement_table(read: pd.DataFrame) -> pd.DataFrame:
+    """Cohen's kappa of each two of reader, model and truth."""
+    pairs = {
+        "you and the truth": ("called", "label"),
+        "the model and the truth": ("model_called", "label"),
+        "you and the model": ("called", "model_called"),
+    }
+    rows = []
+    for name, (first, second) in pairs.items():
+        found = cohens_kappa(read[first], read[second])
+        kappa = _with_interval(found["kappa"], found["low"], found["high"])
+        rows.append((name, percent(found["agreement"], 1), percent(found["expected"], 1), kappa))
+    return pd.DataFrame(rows, columns=["who", "say the same", "by chance alone", "Cohen's kappa"])
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "not estimable"
+    ends = interval(low, high, 2)
+    return number(value, 2) + (f" ({ends})" if ends else "")
+
+
+def reading_results(
+    answers: pd.DataFrame,
+    predictions: pd.DataFrame,
+    *,
+    threshold: float,
+    heat: Callable[[pd.DataFrame], np.ndarray] | None = None,
+) -> list[Figure | pd.DataFrame | str]:
+    """All that a reader learns at the end.
+
+    Args:
+        answers: from `Reading.answers`.
+        predictions: the model's, of all the files that it was tested on, the cases among them.
+        threshold: of the model.
+        heat: see `disagreement_gallery`.
+
+    Raises:
+        EvaluationError: a case has no prediction.
+    """
+    read = with_model(answers, predictions, threshold=threshold)
+    own = class_scores(read.assign(reader=1))
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(6.6, 7.4))
+        readers_against_model(own, predictions["label"], predictions["probability"], threshold=threshold, own=1, ax=ax)
+    parts = "Where reader, model and truth part. The frame has the colour of the truth; the box marks the fracture"
+    warm = "; the warm places spoke for a fracture to the model (Grad-CAM)." if heat is not None else "."
+    return [figure, side_by_side(read), agreement_table(read), parts + warm, disagreement_gallery(read, heat=heat)]
