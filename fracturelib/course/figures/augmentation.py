@@ -66,8 +66,8 @@ def crop_figure(picture: np.ndarray, box: np.ndarray, window: tuple[float, float
             ax.set(title=title, xticks=[], yticks=[])
             ax.grid(False)
             mark_box(ax, box)
-        frame = {"fill": False, "edgecolor": "white", "linestyle": "--", "linewidth": 2}
-        axes[0].add_patch(Rectangle((left, top), width, height, **frame))
+        crop = Rectangle((left, top), width, height, fill=False, edgecolor="white", linestyle="--", linewidth=2)
+        axes[0].add_patch(crop)
         axes[1].set(xlim=(left, left + width), ylim=(top + height, top))
     return figure
 

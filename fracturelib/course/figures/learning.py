@@ -42,9 +42,9 @@ def training_figure(
     history: pd.DataFrame, *, epochs: int, name: str = "this run", others: Mapping[str, pd.DataFrame] | None = None
 ) -> Figure:
     """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
-    with plt.rc_context(STYLE):
-        # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
-        figure = Figure(figsize=(11, 4.4), layout="none")
+    # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
+    with plt.rc_context({**STYLE, "figure.constrained_layout.use": False}):
+        figure = Figure(figsize=(11, 4.4))
         left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
         loss_curves(history, ax=left)
         left.set_xlim(0.5, epochs + 0.5)

@@ -53,7 +53,9 @@ def windowed(picture: np.ndarray, *, level: float = 127.5, width: float = 255, z
     top, left = (rows - tall) // 2, (columns - wide) // 2
     part = picture[top : top + tall, left : left + wide].astype(np.float32)
     grey = np.rint(np.clip((part - (level - width / 2)) / max(width, 1) * 255, 0, 255)).astype(np.uint8)
-    return np.asarray(Image.fromarray(grey).resize((max(1, round(HEIGHT * wide / tall)), HEIGHT), Image.BICUBIC))
+    return np.asarray(
+        Image.fromarray(grey).resize((max(1, round(HEIGHT * wide / tall)), HEIGHT), Image.Resampling.BICUBIC)
+    )
 
 
 def picture_html(picture: np.ndarray, alt: str) -> str:
