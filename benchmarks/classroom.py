@@ -77,7 +77,7 @@ def without_bars(outputs: list) -> list:
 
 def panel_seconds(*, moves: int = MOVES) -> list[float]:
     """Seconds from a moved slider of notebook 03's panel to the curves of the finished training, one for each move."""
-    from tests import lab
+    from tools import lab
 
     with tempfile.TemporaryDirectory() as folder:
         place, home = lab.copy_series(Path(folder) / "project"), Path(folder) / "home"
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def panel_rows() -> list[dict]:
     """The panel's median answer with its fastest and slowest; none where there is no browser."""
-    from tests import lab
+    from tools import lab
 
     if lab.find_browser() is None:
         print("no Chromium on this machine: the panel is not measured")

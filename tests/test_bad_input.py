@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tree
 from PIL import Image
 
 from fracturelib.catalog import read_catalog
 from fracturelib.errors import CatalogError, DataWarning
+from tests.helpers.trees import write_tree
 
 MakeTree = Callable[..., Path]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import lab
 import pytest
+
+from tools import lab
 
 SERIES = sorted(path.name for path in (lab.PROJECT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = lab.PROJECT / "test-artifacts"

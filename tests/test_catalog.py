@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY_COUNTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,6 +24,7 @@ from fracturelib.catalog import (
 )
 from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
+from tests.helpers.trees import TINY_COUNTS
 
 COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256"]
 MakeTree = Callable[..., Path]

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
-from test_evaluation import predictions_of_both_classes, scored, simulated
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, EvaluationError
@@ -23,6 +22,7 @@ from fracturelib.evaluation import (
     predictive_values,
 )
 from fracturelib.evaluation.thresholds import expected_cost
+from tests.helpers.predictions import predictions_of_both_classes, scored, simulated
 
 
 def validation(labels, chances, split="val"):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_explain import CONFIG, bright_seeker, spots  # noqa: F401 (spots is a fixture)
 
 from fracturelib.errors import EvaluationError
 from fracturelib.stress import PERTURBATIONS, perturb, robustness_table
 from fracturelib.stress.robustness import subset
+from tests.helpers.spots import CONFIG, bright_seeker
 
 RAMP = np.tile(np.linspace(0.2, 0.8, 64, dtype=np.float32), (64, 1))
 
@@ -50,7 +50,7 @@ def test_an_unknown_kind_is_refused():
         perturb(RAMP, "rain", 1.0, np.random.default_rng(0))
 
 
-def test_the_table_sees_what_hurts_and_what_does_not(spots):  # noqa: F811
+def test_the_table_sees_what_hurts_and_what_does_not(spots):
     levels = {"contrast": (1.0, 0.1), "rotation": (0.0,)}
     found = robustness_table(
         bright_seeker(), spots, CONFIG, threshold=0.5, perturbations=levels, count=40, resamples=200
@@ -66,7 +66,7 @@ def test_the_table_sees_what_hurts_and_what_does_not(spots):  # noqa: F811
     assert again.equals(found)
 
 
-def test_the_subset_keeps_the_share_and_takes_as_many_patients_as_it_can(spots):  # noqa: F811
+def test_the_subset_keeps_the_share_and_takes_as_many_patients_as_it_can(spots):
     twice = spots.assign(patient_id=[f"p{number // 4}" for number in range(40)])
     some = subset(twice, count=20, seed=0)
     assert len(some) == 20 and some["label"].mean() == 0.5

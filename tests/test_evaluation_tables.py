@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as oracle
-from test_evaluation import simulated
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,6 +26,7 @@ from fracturelib.evaluation import (
 )
 from fracturelib.evaluation.baselines import MAJORITY, METADATA
 from fracturelib.evaluation.metrics import METRICS
+from tests.helpers.predictions import simulated
 
 
 def test_comparison_puts_models_under_each_other_and_refuses_other_files():

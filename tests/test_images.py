@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_radiograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,6 +19,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from fracturelib.errors import ImageError
 from fracturelib.images import inspect_image, iterate_images, read_radiograph
+from tests.helpers.trees import tiny_radiograph
 
 RNG = np.random.default_rng(0)
 GREY = tiny_radiograph(RNG, fractured=True, height=40, width=30)

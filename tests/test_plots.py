@@ -1,9 +1,6 @@
 """Every figure: draws on the axes it is given, leaves pyplot as it was, and shows the numbers that it was given."""
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,6 +13,7 @@ from fracturelib import plots
 from fracturelib.evaluation import Scored, choose_threshold, evaluate, worst_errors
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.words import percent, shorten
+from tests.helpers.results import checks, history, robustness
 
 
 def predictions(size=60, seed=0):
@@ -32,21 +30,6 @@ def predictions(size=60, seed=0):
     )
 
 
-def history(epochs=6):
-    epoch = np.arange(1, epochs + 1)
-    return pd.DataFrame(
-        {
-            "epoch": epoch,
-            "learning_rate": 1e-3 * 0.1 ** (epoch // 5),
-            "train_loss": 0.7 / epoch,
-            "train_accuracy": 1 - 0.5 / epoch,
-            "val_loss": 0.7 / epoch + 0.01 * epoch,
-            "val_accuracy": 1 - 0.6 / epoch,
-            "val_auc": 1 - 0.4 / epoch,
-        }
-    )
-
-
 def data_table():
     rows = [
         {"split": split, "label": i % 2, "source_id": f"{split}{i // 4}{i % 2}"}
@@ -54,24 +37,6 @@ def data_table():
         for i in range(size)
     ]
     return pd.DataFrame(rows)
-
-
-def robustness():
-    levels = [("none", 0.0), ("noise", 0.05), ("noise", 0.1), ("rotation", 15.0), ("rotation", 30.0)]
-    rows = [{"perturbation": kind, "level": level} for kind, level in levels]
-    metrics = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "sensitivity": 0.7, "sensitivity_low": np.nan}
-    return pd.DataFrame(rows).assign(**metrics, sensitivity_high=np.nan)
-
-
-def checks():
-    measures = pd.DataFrame({"measure": ["hit rate", "share of heat"], "value": [0.4, 0.2], "low": [0.3, np.nan]})
-    erased = pd.DataFrame(
-        {"erased": ["the fracture", "an equal box elsewhere", "difference"], "value": [-0.1, 0, -0.1]}
-    )
-    return (
-        measures.assign(high=[0.5, np.nan], chance=0.1, centre=0.3),
-        erased.assign(low=[-0.2, np.nan, -0.2], high=[0.0, np.nan, 0.0]),
-    )
 
 
 def result(table):

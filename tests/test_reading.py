@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.course.figures.reading import readers_against_model

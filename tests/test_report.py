@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_plots import checks as probe_tables
-from test_plots import history, robustness
 
 from fracturelib import report
 from fracturelib.catalog import read_catalog
@@ -21,6 +19,8 @@ from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
 from fracturelib.stress.probing import Probes
+from tests.helpers.results import checks as probe_tables
+from tests.helpers.results import history, robustness
 
 HOSTILE = "<script>alert(1)</script>&\"'|`*.png"  # no slash can be in a file name, but a column may hold one
 

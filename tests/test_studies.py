@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
@@ -24,7 +21,7 @@ from fracturelib.course.studies import Workbench, choose_images, run_table, trai
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
 from fracturelib.training import fit
-from tests.made_up import made_up_bench, made_up_features
+from tests.helpers.benches import made_up_bench, made_up_features
 
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
 

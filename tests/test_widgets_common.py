@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import matplotlib
-import pytest
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+import pytest
 
 from fracturelib.course.widgets import common
 from fracturelib.course.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow

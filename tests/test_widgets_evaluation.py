@@ -1,14 +1,9 @@
 """The panels of notebook 04: their plain functions give the right numbers, and the panels only call them."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_evaluation import simulated
 
 from fracturelib.course.widgets.evaluation import cost_panel, cost_view, threshold_panel, threshold_view
 from fracturelib.errors import EvaluationError
@@ -20,6 +15,7 @@ from fracturelib.evaluation import (
     natural_frequencies,
     rates_at,
 )
+from tests.helpers.predictions import simulated
 
 
 @pytest.fixture

@@ -7,16 +7,13 @@ import itertools
 import warnings
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fracturelib.catalog import BOX, read_catalog, with_boxes
 from fracturelib.config import CLASS_NAMES, SPLITS, TrainConfig

@@ -8,17 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
 
 from fracturelib.config import TrainConfig
 from fracturelib.course import notebook
@@ -28,7 +25,7 @@ from fracturelib.course.widgets import evaluation, live, runs, training
 from fracturelib.course.widgets.live import LatestJob
 from fracturelib.course.widgets.training import training_panel
 from fracturelib.errors import RunError
-from tests.made_up import made_up_bench, made_up_features
+from tests.helpers.benches import made_up_bench, made_up_features
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)

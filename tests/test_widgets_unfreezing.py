@@ -5,13 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fracturelib.catalog import read_catalog
