@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from packaging.requirements import Requirement
 
 from fracturelib import __version__
 from fracturelib.config import TrainConfig
@@ -39,8 +38,8 @@ SETS: dict[str, dict[str, Any]] = {
     "leaky-240": {"counts": 240, "leaky": True, "seed": 0},
     "simulated-other-device-120": {"counts": {"test": 120}, "device_shift": True, "seed": 1},
 }
-RUN = "notebook"  # the run that notebooks 03, 04 and 06 share …
-RUN_CONFIG = TrainConfig(image_size=160, views=2, seed=0)  # … and its settings, but for the data
+# The run that notebooks 03, 04 and 06 share: its folder in runs/, and its settings except the data.
+RUN, RUN_CONFIG = "notebook", TrainConfig(image_size=160, views=2, seed=0)
 
 NEEDED_MEMORY = 3.0  # GB of the machine: a notebook at default settings, a browser and the system beside it
 NEEDED_DISK = 1.0  # GB free: the data sets, a run and its features, with room for a class's own runs
@@ -55,7 +54,7 @@ MOST_MINUTES = 5.0  # a notebook that computes longer than this holds up a class
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what, whether it is as it must be, what was found, and the cure if it is not."""
+    """One check: its name, whether it passed, what was found, and what to do if it failed."""
 
     what: str
     ready: bool
@@ -133,47 +132,28 @@ def _python() -> tuple[bool, str, str]:
 
 
 def _packages() -> tuple[bool, str, str]:
-    """Every package that fracturelib asks for, in the version that it asks for."""
+    """Every package that fracturelib asks for, in a version that it allows."""
     wrong = []
-    for line in importlib.metadata.requires("fracturelib") or []:
-        asked = re.match(r"([A-Za-z0-9_.-]+)\s*>=\s*([\d.]+)\s*$", line)  # those of extras carry a marker
-        if asked is None:
-            continue
-        name, least = asked.groups()
+    for asked in map(Requirement, importlib.metadata.requires("fracturelib") or []):
+        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+            continue  # it belongs to an extra, or to another system
         try:
-            here = importlib.metadata.version(name)
+            here = importlib.metadata.version(asked.name)
         except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
+            wrong.append(f"{asked.name} is missing")
             continue
-        if _numbers(here) < _numbers(least):
-            wrong.append(f"{name} is {here}, needed {least}")
+        if not asked.specifier.contains(here, prereleases=True):
+            wrong.append(f"{asked.name} is {here}, needed {asked.specifier}")
     versions = library_versions()
     found = f"fracturelib {__version__}, torch {versions['torch']}, numpy {versions['numpy']}"
     return not wrong, "; ".join(wrong) or found, "make lab, or pip install -r requirements.txt"
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
-
-
 def _memory() -> tuple[bool, str, str]:
-    total = _total_memory() / 1e9
+    if not hasattr(os, "sysconf"):
+        return True, f"unknown on this system (needed: {NEEDED_MEMORY:g} GB)", ""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return total >= NEEDED_MEMORY, f"{total:.1f} GB (needed: {NEEDED_MEMORY:g})", "use a machine with more memory"
-
-
-def _total_memory() -> float:
-    """Bytes of memory that this machine has."""
-    if platform.system() == "Windows":
-
-        class Status(ctypes.Structure):
-            """MEMORYSTATUSEX of the Windows API."""
-
-            _fields_ = (("length", ctypes.c_ulong), ("load", ctypes.c_ulong), ("sizes", ctypes.c_ulonglong * 7))
-
-        status = Status(length=ctypes.sizeof(Status))
-        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return float(status.sizes[0])
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _disk() -> tuple[bool, str, str]:
@@ -226,14 +206,9 @@ def _panels() -> tuple[bool, str, str]:
 
     part = "labextensions/@jupyter-widgets/jupyterlab-manager/package.json"
     ready = any((Path(folder) / part).is_file() for folder in jupyter_path())
-    found = (
-        f"ipywidgets {importlib.metadata.version('ipywidgets')}, JupyterLab {importlib.metadata.version('jupyterlab')}"
-    )
-    return (
-        ready,
-        found if ready else "JupyterLab lacks its widgets extension",
-        "pip install --force-reinstall ipywidgets",
-    )
+    widgets, lab = (importlib.metadata.version(name) for name in ("ipywidgets", "jupyterlab"))
+    found = f"ipywidgets {widgets}, JupyterLab {lab}" if ready else "JupyterLab lacks its widgets extension"
+    return ready, found, "pip install --force-reinstall ipywidgets"
 
 
 def _minutes() -> tuple[bool, str, str]:
@@ -244,9 +219,7 @@ def _minutes() -> tuple[bool, str, str]:
     if fast_mode():
         note = " (much less now, since FRACTURELIB_FAST is set)"
     elif max(minutes.values()) > MOST_MINUTES:
-        note = (
-            f" (slow or busy, {factor:.0f} times slower than the reference: FRACTURELIB_FAST=1 makes everything small)"
-        )
+        note = f" ({factor:.0f} times slower than the reference: FRACTURELIB_FAST=1 makes everything small)"
     return True, "about " + ", ".join(f"{name}: {each:.1f} min" for name, each in minutes.items()) + note, ""
 
 
