@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from fracturelib import catalog
 from fracturelib.course.reader_study.session import SURENESS
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import scores, wilson_interval
@@ -37,9 +38,7 @@ def with_model(answers: pd.DataFrame, predictions: pd.DataFrame, *, threshold: f
             cause="the predictions are of another data set or split",
             cure="predict the very table that the cases were chosen from",
         )
-    joined = answers.assign(probability=found, model_called=(found >= threshold).astype(int))
-    joined.attrs = dict(answers.attrs)
-    return joined
+    return answers.assign(probability=found, model_called=(found >= threshold).astype(int))
 
 
 def call_scores(labels: ArrayLike, called: ArrayLike, scale: ArrayLike) -> pd.DataFrame:
@@ -106,9 +105,7 @@ def disagreements(read: pd.DataFrame) -> pd.DataFrame:
     """The cases of `with_model` on which reader, model and truth do not all say the same; the reader's errors first."""
     own, model = read["called"] != read["label"], read["model_called"] != read["label"]
     order = np.lexsort((~model[own | model], ~own[own | model]))
-    found = read[own | model].iloc[order].reset_index(drop=True)
-    found.attrs = dict(read.attrs)
-    return found
+    return catalog.rows(catalog.rows(read, own | model), order).reset_index(drop=True)
 
 
 def class_scores(pooled: pd.DataFrame) -> pd.DataFrame:

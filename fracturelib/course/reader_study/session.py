@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from fracturelib import catalog
 from fracturelib.config import POSITIVE
 from fracturelib.errors import EvaluationError
 
@@ -44,9 +45,7 @@ def choose_cases(table: pd.DataFrame, *, count: int = CASES, seed: int = 0) -> p
             cure="choose a split with fractured and other radiographs",
         )
     chosen = pd.concat(parts)
-    chosen = chosen.iloc[rng.permutation(len(chosen))].reset_index(drop=True)
-    chosen.attrs = dict(table.attrs)
-    return chosen
+    return catalog.rows(chosen, rng.permutation(len(chosen))).reset_index(drop=True)
 
 
 def _spread(rows: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -108,8 +107,7 @@ class Reading:
 
     def answers(self) -> pd.DataFrame:
         """The answered cases with the columns called (0 or 1), sure (1…3) and seconds."""
-        answered = self.cases.iloc[: self.position].reset_index(drop=True)
-        answered.attrs = dict(self.cases.attrs)
+        answered = catalog.rows(self.cases, slice(self.position)).reset_index(drop=True)
         found = pd.DataFrame(self._answers, columns=ANSWERS).astype({"called": int, "sure": int, "seconds": float})
         return answered.assign(**found)
 
@@ -128,6 +126,5 @@ def simulated_reader(cases: pd.DataFrame, *, skill: float = 1.0, seed: int = 0) 
         plain = cases["conspicuity"].rank(pct=True).fillna(0.5).to_numpy(float)
     evidence = rng.normal(size=len(cases)) + broken * skill * (0.5 + 2 * plain)
     sure = 1 + np.searchsorted([0.5, 1.2], np.abs(evidence - 1.0))
-    answers = cases.assign(called=(evidence > 1.0).astype(int), sure=sure, seconds=rng.gamma(4, 3, len(cases)).round(1))
-    answers.attrs = dict(cases.attrs)
-    return answers
+    seconds = rng.gamma(4, 3, len(cases)).round(1)
+    return cases.assign(called=(evidence > 1.0).astype(int), sure=sure, seconds=seconds)

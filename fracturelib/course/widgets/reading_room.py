@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from fracturelib.catalog import root_of
 from fracturelib.config import CLASS_NAMES
 from fracturelib.course.reader_study import SURENESS, Reading, save_reading
 from fracturelib.course.widgets.common import (
@@ -69,7 +70,7 @@ class ReadingRoom(LivingPage):
     """One radiograph at a time: call it, say how sure, next; at the end the results are shown.
 
     Args:
-        cases: from `reading.choose_cases`; its ``attrs["root"]`` is the folder of the files.
+        cases: from `choose_cases`; the table knows the folder of its files.
         results: answers (as `Reading.answers`) → figures, tables and sentences, shown when all cases are read.
         folder: where "Save for the class" writes; None leaves the button out.
 
@@ -143,6 +144,7 @@ class ReadingRoom(LivingPage):
 
     def save(self) -> None:
         """Write the answers to the class's folder; a second press replaces the first file."""
+        assert self.folder is not None, "there is no such button without a folder"
         try:
             file = save_reading(self.folder, self.reading.answers(), reading=self.number)
         except FracturelibError as error:
@@ -174,7 +176,7 @@ class ReadingRoom(LivingPage):
             return
         row = self.cases.iloc[self.reading.position]
         try:
-            picture = read_radiograph(Path(self.cases.attrs["root"]) / row["path"])
+            picture = read_radiograph(root_of(self.cases) / row["path"])
         except FracturelibError as error:
             self.picture.value = as_html(str(error))
             return
