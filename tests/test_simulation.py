@@ -71,7 +71,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(small, tmp_path):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_give_the_same_bytes(small, tmp_path, method):
-    plan = make_plan(3, SMALL, leaky=False, device_shift=False, image_side=64)
+    plan = make_plan(seed=3, counts=SMALL, image_side=64)
     for split in SPLITS:
         for name in CLASS_NAMES:
             (tmp_path / split / name).mkdir(parents=True)
@@ -84,13 +84,13 @@ def test_processes_give_the_same_bytes(small, tmp_path, method):
 
 
 def test_a_patient_does_not_depend_on_how_many_follow():
-    plans = [make_plan(0, total, leaky=False, device_shift=False, image_side=256) for total in (480, 100_000)]
+    plans = [make_plan(counts=total) for total in (480, 100_000)]
     few, many = ([(job.entropy, job.block, job.fractured) for job in islice(jobs(plan), 50)] for plan in plans)
     assert few == many
 
 
 def test_default_set_is_balanced_by_construction():
-    plan = make_plan(0, None, leaky=False, device_shift=False, image_side=256)
+    plan = make_plan()
     table = pd.DataFrame(
         [(file.split, job.fractured, job.block, file.name) for job in jobs(plan) for file in job.files],
         columns=["split", "fractured", "block", "name"],

@@ -111,7 +111,7 @@ def test_scatter_adds_light_behind_the_body_only():
 @pytest.mark.parametrize("region", REGIONS)
 def test_both_views_show_one_anatomy(region):
     patient = draw_patient((5,), replace(draw_setting((5,)), region=region), fractured=False)
-    bone = patient.limb.bone(patient.site.bone).main
+    bone = patient.limb.tube(patient.site.bone)
     middle = bone.point(bone.length / 2)
     reach = bone.length / 2 + 60
     volumes = []

@@ -170,13 +170,9 @@ def _weights() -> tuple[bool, str, str]:
 
 def _data() -> tuple[bool, str, str]:
     folder = project_folder() / "data"
-    missing = [name for name, settings in SETS.items() if not is_complete(folder / name, _plan(**settings))]
+    missing = [name for name, settings in SETS.items() if not is_complete(folder / name, make_plan(**settings))]
     found = f"still to be made: {', '.join(missing)}" if missing else f"{', '.join(SETS)}, complete"
     return not missing, found, "fracturelib prepare (a few minutes, no network)"
-
-
-def _plan(*, seed: int = 0, counts: Any = None, leaky: bool = False, device_shift: bool = False):
-    return make_plan(seed, counts, leaky=leaky, device_shift=device_shift, image_side=256)
 
 
 def _kernel() -> tuple[bool, str, str]:

@@ -6,13 +6,13 @@ The arm's z runs from the shoulder (0) to the finger tips, the leg's from the hi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from fracturelib.simulation.solids import RIM_SAMPLES, Crack, Ellipsoid, Tube
+from fracturelib.simulation.solids import CENTRE, FILLING, HALF, RIM_SAMPLES, WALL, Crack, Ellipsoid, Tube
 
 STATIONS = 240
 AGE_GROUPS = ("child", "adult", "older")
@@ -29,6 +29,13 @@ class Bone:
     main: Tube | Ellipsoid
     near: tuple[Tube | Ellipsoid, ...] = ()
     far: tuple[Tube | Ellipsoid, ...] = ()
+
+
+@dataclass(frozen=True)
+class LongBone(Bone):
+    """A bone whose main solid is a tube: it can break, and carry metal."""
+
+    main: Tube
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,23 @@ class Limb:
     build: Build
     by_name: dict[str, int] = field(default_factory=dict)
 
-    def bone(self, name: str) -> Bone:
-        """The bone of that name."""
-        return self.bones[self.by_name[name]]
+    @property
+    def skin(self) -> Tube:
+        """The flesh around the long bones; fingers and feet have their own."""
+        assert isinstance(self.flesh[0], Tube)
+        return self.flesh[0]
+
+    def tube(self, name: str) -> Tube:
+        """The main solid of the long bone of that name."""
+        bone = self.bones[self.by_name[name]]
+        assert isinstance(bone, LongBone), f"{name} is no long bone"
+        return bone.main
+
+    def with_tube(self, name: str, tube: Tube) -> Limb:
+        """The same limb with another main solid of that bone."""
+        bones, place = list(self.bones), self.by_name[name]
+        bones[place] = replace(bones[place], main=tube)
+        return replace(self, bones=tuple(bones))
 
 
 def draw_build(rng: np.random.Generator, age_group: str) -> Build:
@@ -129,11 +150,11 @@ class Sculptor:
     def flesh_along(self, tube: Tube, radius: float) -> Tube:
         """The skin around a finger's bone."""
         stations = np.zeros((STATIONS, 6))
-        stations[:, :2] = tube.stations[:, :2]
+        stations[:, CENTRE] = tube.stations[:, CENTRE]
         radius *= self.limb_scale * self.build.flesh**0.5
-        stations[:, 4] = 0.2 * radius
+        stations[:, WALL] = 0.2 * radius
         longer = tube.length + 1.6 * radius
-        stations[:, 2:4] = (radius * _domes(np.linspace(0, longer, STATIONS), longer, radius, radius))[:, None]
+        stations[:, HALF] = (radius * _domes(np.linspace(0, longer, STATIONS), longer, radius, radius))[:, None]
         return Tube(tube.origin - 0.8 * radius * tube.axis, tube.axis, stations, longer, grain=0.0)
 
     def growth_plate(self, tube: Tube, share: float, *, width: float) -> Tube:
@@ -144,11 +165,9 @@ class Sculptor:
         height = ((lean + wave) * self.girth).astype(np.float32)
         opening = np.full(RIM_SAMPLES, width * self.girth, dtype=np.float32)
         stations = tube.stations.copy()
-        away = np.linspace(0, tube.length, STATIONS) - base
-        stations[:, 5] += 0.14 * np.exp(-((np.abs(away) - width) ** 2) / (2 * 1.2**2))
+        stations[:, FILLING] += 0.14 * np.exp(-((np.abs(tube.away_from(base)) - width) ** 2) / (2 * 1.2**2))
         crack = Crack(base, height, opening, depth=0.95, core=0.95)
-        plain = Tube(tube.origin, tube.axis, stations, tube.length, tube.slots, tube.texture, tube.grain)
-        return plain.with_slots(crack)
+        return replace(tube, stations=stations).with_slots(crack)
 
     def _wobble(self, strength: float) -> np.ndarray:
         return 1 + strength * (_bumps() * self.rng.standard_normal(_bumps().shape[1])).sum(axis=1)

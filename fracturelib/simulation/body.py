@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fracturelib.simulation.anatomy import Bone, Limb
+from fracturelib.simulation.anatomy import Bone, Limb, LongBone
 from fracturelib.simulation.fractures import Fracture, Piece, break_bone, intact
 from fracturelib.simulation.projection import project_solid
-from fracturelib.simulation.solids import Chords, Film, Motion, Slices, sample_texture
+from fracturelib.simulation.solids import Chords, Film, Motion, Slices, Tube, sample_texture
 
 
 def project_body(limb: Limb, film: Film, fractures: tuple[Fracture, ...] = ()) -> dict[str, np.ndarray]:
@@ -37,7 +37,7 @@ def split_tissues(body: dict[str, np.ndarray], extras: dict[str, np.ndarray]) ->
 
 def _pieces(limb: Limb, index: int, bone: Bone, fractures: tuple[Fracture, ...]) -> list[Piece]:
     for fracture in fractures:
-        if limb.by_name[fracture.site.bone] == index:
+        if limb.by_name[fracture.site.bone] == index and isinstance(bone, LongBone):
             return break_bone(bone, fracture)
     if not fractures:
         return intact(bone)
@@ -50,11 +50,10 @@ def _carried(bone: Bone, fracture: Fracture) -> Motion | None:
     if finger.isdigit() and bone.name[-1] != finger:
         return None
     solid, pivot = bone.main, fracture.motion.pivot[2]
-    ends = sorted(
-        [solid.origin[2], (solid.origin + solid.length * solid.axis)[2]]
-        if hasattr(solid, "axis")
-        else [solid.centre[2]] * 2
-    )
+    if isinstance(solid, Tube):
+        ends = sorted([solid.origin[2], (solid.origin + solid.length * solid.axis)[2]])
+    else:
+        ends = [solid.centre[2]] * 2
     if ends[0] >= pivot - 2:
         return fracture.motion
     if ends[1] <= pivot:
@@ -67,28 +66,28 @@ def _flesh_motion(limb: Limb, fractures: tuple[Fracture, ...]) -> Motion | None:
     if not fractures or fractures[0].site.bone[-1].isdigit():
         return None
     motion = fractures[0].motion
-    return replace(motion, shift=tuple(0.6 * s for s in motion.shift), softness=38.0 * limb.build.size)
+    across, forward, along = (0.6 * part for part in motion.shift)
+    return replace(motion, shift=(across, forward, along), softness=38.0 * limb.build.size)
 
 
 def _add_piece(piece: Piece, film: Film, cortex: np.ndarray, marrow: np.ndarray, spongy: np.ndarray) -> None:
     """Add one rigid piece; its fused solids are joined by the larger path."""
-    chords = [
+    projected = [
         project_solid(solid, film, above=above, below=below, motion=piece.motion)
         for solid, above, below in piece.solids
     ]
-    chords = [chord for chord in chords if chord is not None]
+    chords = [chord for chord in projected if chord is not None]
     if not chords:
         return
-    if len(chords) == 1:
-        window, outer, inner, filling = chords[0].window, chords[0].outer, chords[0].inner, chords[0].filling
-    else:
-        window, outer, inner, filling = _join(chords)
+    window, outer, inner, filling = _join(chords)
     cortex[window] += outer - inner
     marrow[window] += inner
     spongy[window] += inner * np.minimum(filling, 1)
 
 
 def _join(chords: Sequence[Chords]) -> tuple[Slices, np.ndarray, np.ndarray, np.ndarray]:
+    if len(chords) == 1:
+        return chords[0].window, chords[0].outer, chords[0].inner, chords[0].filling
     rows = [min(c.window[0].start for c in chords), max(c.window[0].stop for c in chords)]
     columns = [min(c.window[1].start for c in chords), max(c.window[1].stop for c in chords)]
     window = slice(*rows), slice(*columns)
@@ -117,4 +116,4 @@ def _fibres(limb: Limb, film: Film) -> np.ndarray:
     """Bundles of muscle with fat between them: the muscle's share of the path varies along and across the limb."""
     u, v = film.grid()
     scale = np.float32(0.22 / limb.build.size)
-    return 1 - 0.07 * np.clip(1 + sample_texture(v * scale, u * scale, limb.flesh[0].texture), 0, 3)
+    return 1 - 0.07 * np.clip(1 + sample_texture(v * scale, u * scale, limb.skin.texture), 0, 3)

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from fracturelib.simulation.anatomy import Limb
 from fracturelib.simulation.fractures import ANGLES, Site
 from fracturelib.simulation.projection import project_tube
-from fracturelib.simulation.solids import Crack, Film, Tube, sample_texture
+from fracturelib.simulation.solids import CENTRE, HALF, WALL, Crack, Film, Tube, sample_texture
 
 HARDWARE_SHARE = 0.1
 CAST_SHARE = 0.12
@@ -58,7 +58,7 @@ def draw_cast(rng: np.random.Generator, limb: Limb, site_z: float) -> Cast:
 
 def cast_path(cast: Cast, limb: Limb, film: Film) -> np.ndarray:
     """(H, W) path length through plaster in mm: wound in turns, so its thickness is uneven."""
-    skin = limb.flesh[0]
+    skin = limb.skin
     path = np.zeros(film.shape, dtype=np.float32)
     for sign in (1, -1):
         chords = project_tube(_around(skin, cast, outside=sign > 0), film)
@@ -72,15 +72,15 @@ def cast_path(cast: Cast, limb: Limb, film: Film) -> np.ndarray:
 
 def draw_hardware(rng: np.random.Generator, limb: Limb, site: Site) -> list[Rod]:
     """A plate with screws, a nail, or wires, on the bone of the site but at a place of its own."""
-    tube = limb.bone(site.bone).main
+    tube = limb.tube(site.bone)
     share = float(np.clip(site.share + rng.uniform(-0.2, 0.2), 0.15, 0.9))
-    half = float(np.mean(tube.at(share * tube.length)[2:4]))
+    half = tube.half_width(share * tube.length)
     kind = rng.choice(("plate", "nail", "wires"), p=(0.6, 0.15, 0.25))
     if kind == "plate":
         return _plate(rng, tube, share, half)
     if kind == "nail":
         span = np.clip(share + np.array([-0.35, 0.3]), 0.08, 0.95) * tube.length
-        cavity = max(half - float(tube.at(share * tube.length)[4]), 1.0)
+        cavity = max(half - float(tube.at(share * tube.length)[WALL]), 1.0)
         return _chain(tube, span, min(0.8 * cavity, 5.0))
     rods = []
     for _ in range(rng.integers(1, 4)):
@@ -117,7 +117,7 @@ def rod_path(rods: list[Rod], film: Film) -> np.ndarray:
 def nutrient_canal(rng: np.random.Generator, tube: Tube) -> Tube:
     """A vessel's oblique channel through one wall: a short dark line that is no fracture."""
     base = rng.uniform(0.25, 0.7) * tube.length
-    half, phase = float(np.mean(tube.at(base)[2:4])), rng.uniform(0, 2 * np.pi)
+    half, phase = tube.half_width(base), rng.uniform(0, 2 * np.pi)
     turn = (ANGLES - phase + np.pi) % (2 * np.pi) - np.pi
     height = np.tan(np.deg2rad(rng.uniform(55, 75))) * half * np.sin(np.clip(turn, -1.2, 1.2))
     opening = rng.uniform(0.7, 1.5) * np.clip(1.6 - np.abs(turn) / rng.uniform(0.4, 0.7), 0, 1)
@@ -128,12 +128,12 @@ def nutrient_canal(rng: np.random.Generator, tube: Tube) -> Tube:
 def old_injury(rng: np.random.Generator, tube: Tube) -> Tube:
     """A long healed fracture: the bone is thicker and a little bent there, its wall whole."""
     stations = tube.stations.copy()
-    away = np.linspace(0, tube.length, len(stations)) - rng.uniform(0.25, 0.75) * tube.length
-    half = float(np.mean(stations[len(stations) // 2, 2:4]))
+    away = tube.away_from(rng.uniform(0.25, 0.75) * tube.length)
+    half = float(np.mean(stations[len(stations) // 2, HALF]))
     bump = np.exp(-(away**2) / (2 * (rng.uniform(0.6, 1.4) * half) ** 2))
-    stations[:, 2:4] += (rng.uniform(0.08, 0.22, 2) * half) * bump[:, None]
-    stations[:, 4] += rng.uniform(0.02, 0.14) * half * bump
-    stations[:, :2] += rng.normal(0, 0.12, 2) * half * bump[:, None]
+    stations[:, HALF] += (rng.uniform(0.08, 0.22, 2) * half) * bump[:, None]
+    stations[:, WALL] += rng.uniform(0.02, 0.14) * half * bump
+    stations[:, CENTRE] += rng.normal(0, 0.12, 2) * half * bump[:, None]
     return replace(tube, stations=stations)
 
 
@@ -203,11 +203,11 @@ def _around(skin: Tube, cast: Cast, *, outside: bool) -> Tube:
     first, last = np.searchsorted(z, (cast.z0, cast.z1))
     first, last = min(int(first), steps - 3), max(int(last), int(min(first, steps - 3)) + 2)
     part = skin.stations[first:last].copy()
-    part[:, 2:4] += cast.gap
+    part[:, HALF] += cast.gap
     if outside:
         ends = np.minimum(np.arange(len(part)), np.arange(len(part))[::-1])  # the plaster thins out towards them
-        part[:, 2:4] += cast.thickness * np.clip((ends[:, None] + 0.5) / 3, 0, 1)
-        part[:, :2] += cast.offset
+        part[:, HALF] += cast.thickness * np.clip((ends[:, None] + 0.5) / 3, 0, 1)
+        part[:, CENTRE] += cast.offset
     origin = np.array([0.0, 0.0, z[first]])
     return replace(skin, origin=origin, stations=part, length=float(z[min(last, steps) - 1] - z[first]))
 

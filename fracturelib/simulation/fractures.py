@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fracturelib.simulation.anatomy import Bone, Limb
-from fracturelib.simulation.solids import RIM_SAMPLES, Crack, Ellipsoid, Motion, Tube
+from fracturelib.simulation.anatomy import Bone, Limb, LongBone
+from fracturelib.simulation.solids import FILLING, RIM_SAMPLES, A, B, Crack, Ellipsoid, Motion, Tube, X, Y
 
 FRACTURE_TYPES = ("transverse", "oblique", "spiral", "comminuted", "greenstick", "buckle", "hairline")
 COMPLETE = FRACTURE_TYPES[:4]
@@ -36,6 +36,8 @@ SITES = {
     "lower leg": (("tibia", 0.3, 0.92, 6), ("fibula", 0.35, 0.93, 3)),
 }
 REGIONS = tuple(SITES)
+
+CutSolid = tuple[Tube | Ellipsoid, Crack | None, Crack | None]  # a solid, the crack above it, the crack below it
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class Fracture:
 
 @dataclass(frozen=True)
 class Piece:
-    """Solids that move together: (solid, crack above, crack below), and how they moved."""
+    """Solids that move together, and how they moved."""
 
-    solids: tuple[tuple[Tube | Ellipsoid, Crack | None, Crack | None], ...]
+    solids: tuple[CutSolid, ...]
     motion: Motion | None = None
 
 
@@ -98,14 +100,16 @@ def draw_fracture(
     """Draw a fracture at a site; type and displacement may be given."""
     drawn = str(rng.choice(FRACTURE_TYPES, p=TYPE_WEIGHTS[limb.build.age_group]))
     kind = kind or drawn
-    tube = limb.bone(site.bone).main
+    tube = limb.tube(site.bone)
     t = site.share * tube.length
-    width = 2 * float(np.mean(tube.at(t)[2:4]))
+    width = 2 * tube.half_width(t)
     step = _draw_displacement(rng, kind, width)
     step = step if displacement_mm is None else float(displacement_mm)
     motion = _draw_motion(rng, kind, tube.point(t), width, step)
-    crack = _draw_crack(rng, kind, t, tube.at(t)[2:4], motion.tilt)
-    wedge, wedge_motion, chips = None, None, ()
+    crack = _draw_crack(rng, kind, t, width, motion.tilt)
+    wedge: Crack | None = None
+    wedge_motion: Motion | None = None
+    chips: tuple[Ellipsoid, ...] = ()
     if kind == "comminuted":
         crack, wedge, wedge_motion = _split_wedge(rng, crack, tube, width, motion)
         chips = _draw_chips(rng, tube, t, width)
@@ -114,7 +118,7 @@ def draw_fracture(
     return Fracture(kind, site, crack, step, motion, wedge, wedge_motion, chips, callus)
 
 
-def break_bone(bone: Bone, fracture: Fracture) -> list[Piece]:
+def break_bone(bone: LongBone, fracture: Fracture) -> list[Piece]:
     """The pieces of a bone after a fracture."""
     tube, near, far = bone.main, _whole(bone.near), _whole(bone.far)
     if fracture.kind not in COMPLETE:
@@ -149,13 +153,13 @@ def outline_points(tube: Tube, fracture: Fracture) -> Sequence[np.ndarray]:
         open_part = crack.opening > 0.25 * crack.opening.max()
         angles, heights = ANGLES[open_part], crack.height[open_part]
         rows = np.array([tube.at(crack.base + height) for height in heights])
-        sideways = (rows[:, 0] + rows[:, 2] * np.cos(angles))[:, None] * across
-        sideways = sideways + (rows[:, 1] + rows[:, 3] * np.sin(angles))[:, None] * along_y
+        sideways = (rows[:, X] + rows[:, A] * np.cos(angles))[:, None] * across
+        sideways = sideways + (rows[:, Y] + rows[:, B] * np.sin(angles))[:, None] * along_y
         marks.append(tube.origin + (crack.base + heights)[:, None] * tube.axis + sideways)
     return marks
 
 
-def _whole(solids: Sequence[Tube | Ellipsoid]) -> tuple:
+def _whole(solids: Sequence[Tube | Ellipsoid]) -> tuple[CutSolid, ...]:
     return tuple((solid, None, None) for solid in solids)
 
 
@@ -187,9 +191,9 @@ def _draw_motion(rng: np.random.Generator, kind: str, pivot: np.ndarray, width: 
     return Motion(tuple(pivot), (angle * np.cos(direction + lean), angle * np.sin(direction + lean)), shift)
 
 
-def _draw_crack(rng: np.random.Generator, kind: str, t: float, half: np.ndarray, tilt: tuple[float, float]) -> Crack:
+def _draw_crack(rng: np.random.Generator, kind: str, t: float, width: float, tilt: tuple[float, float]) -> Crack:
     """The surface of a fracture as a height around the bone's rim."""
-    width, phase = 2 * float(np.mean(half)), rng.uniform(0, 2 * np.pi)
+    phase = rng.uniform(0, 2 * np.pi)
     if kind in ("greenstick", "buckle"):
         # A bent stick tears on its outer side; under a lighter load it buckles on its inner side.
         phase = np.arctan2(tilt[1], tilt[0]) + (np.pi if kind == "greenstick" else 0.0)
@@ -272,20 +276,20 @@ def _draw_callus(rng: np.random.Generator, tube: Tube, t: float, width: float) -
 def _deform(tube: Tube, fracture: Fracture) -> Tube:
     """Bend or bulge a bone that is not broken through, and open its slot."""
     stations, crack = tube.stations.copy(), fracture.crack
-    away = np.linspace(0, tube.length, len(stations)) - crack.base
+    away = tube.away_from(crack.base)
     hinge = 4.0 * np.log1p(np.exp(np.clip(away / 4.0, -30, 30)))  # mm beyond the kink, smoothly
-    stations[:, 0] += np.tan(fracture.motion.tilt[0]) * hinge
-    stations[:, 1] += np.tan(fracture.motion.tilt[1]) * hinge
+    stations[:, X] += np.tan(fracture.motion.tilt[0]) * hinge
+    stations[:, Y] += np.tan(fracture.motion.tilt[1]) * hinge
     bent = replace(tube, stations=stations)
     if fracture.kind != "buckle":
         return bent.with_slots(crack)
-    width = 2 * float(np.mean(tube.at(crack.base)[2:4]))
+    width = 2 * tube.half_width(crack.base)
     bump = np.exp(-(away**2) / (2 * (0.14 * width) ** 2))
     side = ANGLES[int(np.argmax(crack.opening))]
     strength = 0.14 * width
-    stations[:, 2] += strength * bump * (0.45 + 0.55 * abs(np.cos(side)))
-    stations[:, 3] += strength * bump * (0.45 + 0.55 * abs(np.sin(side)))
-    stations[:, 0] += 0.6 * strength * np.cos(side) * bump
-    stations[:, 1] += 0.6 * strength * np.sin(side) * bump
-    stations[:, 5] = np.clip(stations[:, 5] + 0.12 * bump, 0, 0.9)
+    stations[:, A] += strength * bump * (0.45 + 0.55 * abs(np.cos(side)))
+    stations[:, B] += strength * bump * (0.45 + 0.55 * abs(np.sin(side)))
+    stations[:, X] += 0.6 * strength * np.cos(side) * bump
+    stations[:, Y] += 0.6 * strength * np.sin(side) * bump
+    stations[:, FILLING] = np.clip(stations[:, FILLING] + 0.12 * bump, 0, 0.9)
     return bent

@@ -42,9 +42,13 @@ def draw_setting(entropy: tuple[int, ...]) -> Setting:
         str(rng.choice(AGE_GROUPS, p=AGE_SHARES)),
         bool(rng.random() < confounders.HARDWARE_SHARE),
         bool(rng.random() < confounders.CAST_SHARE),
-        tuple(float(rng.choice((1.0, 1.2, 1.25, 1.35, 1.5), p=(0.2, 0.2, 0.3, 0.2, 0.1))) for _ in VIEWS),
-        tuple(bool(rng.random() < 0.15) for _ in VIEWS),
+        (_draw_long_side(rng), _draw_long_side(rng)),
+        (bool(rng.random() < 0.15), bool(rng.random() < 0.15)),
     )
+
+
+def _draw_long_side(rng: np.random.Generator) -> float:
+    return float(rng.choice((1.0, 1.2, 1.25, 1.35, 1.5), p=(0.2, 0.2, 0.3, 0.2, 0.1)))
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def draw_patient(
     nuisance = generator(entropy, "nuisance")
     site = draw_site(nuisance, setting.region)
     limb, rods, plaster = _draw_nuisances(nuisance, limb, site, setting)
-    fractures = ()
+    fractures: tuple[Fracture, ...] = ()
     if fractured:
         fractures = _draw_fractures(generator(entropy, "fracture"), limb, site, fracture_type, displacement_mm)
     return Patient(entropy, setting, limb, site, fractures, tuple(rods), plaster)
@@ -96,15 +100,13 @@ def _draw_nuisances(
 ) -> tuple[Limb, list[confounders.Rod], confounders.Cast | None]:
     """Canals, old injuries, metal and plaster: the same draws whatever the label."""
     canal, old = rng.random(2)
-    bones = list(limb.bones)
-    place = limb.by_name[site.bone]
+    tube = limb.tube(site.bone)
     seeds = [np.random.default_rng(seed) for seed in rng.integers(1 << 62, size=4)]
     if canal < 0.35:
-        bones[place] = replace(bones[place], main=confounders.nutrient_canal(seeds[0], bones[place].main))
+        tube = confounders.nutrient_canal(seeds[0], tube)
     if old < 0.1:
-        bones[place] = replace(bones[place], main=confounders.old_injury(seeds[1], bones[place].main))
-    limb = replace(limb, bones=tuple(bones))
-    tube = limb.bone(site.bone).main
+        tube = confounders.old_injury(seeds[1], tube)
+    limb = limb.with_tube(site.bone, tube)
     rods = confounders.draw_hardware(seeds[2], limb, site) if setting.hardware else []
     shell = confounders.draw_cast(seeds[3], limb, tube.point(site.share * tube.length)[2]) if setting.cast else None
     return limb, rods, shell
@@ -116,10 +118,10 @@ def _draw_fractures(
     main = draw_fracture(rng, limb, site, kind=kind, displacement_mm=displacement_mm)
     fellow = FELLOWS.get(site.bone)
     also, jitter = rng.random(), rng.uniform(-0.06, 0.06)
-    width = 2 * float(np.mean(limb.bone(site.bone).main.at(main.crack.base)[2:4]))
+    width = 2 * limb.tube(site.bone).half_width(main.crack.base)
     if fellow is None or main.kind not in COMPLETE or also > 0.2 + 0.7 * min(main.displacement / width, 1):
         return (main,)
-    tube = limb.bone(fellow).main
+    tube = limb.tube(fellow)
     share = float(np.clip((main.motion.pivot[2] - tube.origin[2]) / tube.length + jitter, 0.12, 0.94))
     second = draw_fracture(
         rng, limb, Site(fellow, share), kind=main.kind if main.kind != "comminuted" else "transverse"

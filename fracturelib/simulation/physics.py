@@ -105,7 +105,7 @@ def draw_exposure(rng: np.random.Generator, device: Device, *, dose: float | Non
 
 def line_integral(paths: Mapping[str, np.ndarray]) -> np.ndarray:
     """Path lengths in mm by tissue → sum of mu L, without unit."""
-    return sum(np.float32(ATTENUATION[tissue] / 10) * length for tissue, length in paths.items())
+    return np.sum([np.float32(ATTENUATION[tissue] / 10) * length for tissue, length in paths.items()], axis=0)
 
 
 def photons_in_air(exposure: Exposure, pixel: float) -> float:

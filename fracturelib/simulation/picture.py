@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -132,10 +133,9 @@ def simulate_one(
     for name, value, known in lists:
         if value is not None and value not in known:
             raise FracturelibError(f"{name} is '{value}'", cure=f"choose one of {', '.join(known)}")
-    given = {"region": region, "age_group": age_group, "hardware": hardware, "cast": cast}
-    setting = replace(
-        draw_setting((patient_seed,)), **{name: value for name, value in given.items() if value is not None}
-    )
+    given: dict[str, Any] = {"region": region, "age_group": age_group, "hardware": hardware, "cast": cast}
+    given = {name: value for name, value in given.items() if value is not None}
+    setting = replace(draw_setting((patient_seed,)), **given)
     patient = draw_patient(
         (patient_seed,), setting, fractured=fracture_type is not None, fracture_type=fracture_type,
         displacement_mm=displacement_mm,
@@ -165,7 +165,7 @@ def _draw_film(rng: np.random.Generator, patient: Patient, view: str, image_side
     shape = (image_side, long_pixels) if patient.setting.landscape[which] else (long_pixels, image_side)
     height = rng.uniform(*FIELD[patient.setting.region]) * size
     pixel = height / long_pixels
-    tube = patient.limb.bone(patient.site.bone).main
+    tube = patient.limb.tube(patient.site.bone)
     middle = tube.point(patient.site.share * tube.length)
     centre_u = middle[0] * np.cos(theta) + middle[1] * np.sin(theta)
     shift = rng.uniform(-0.3, 0.3, 2) * np.array([shape[1], shape[0]]) * pixel * np.array([0.6, 1.0])
@@ -195,7 +195,7 @@ def _bounding_box(patient: Patient, film: Film) -> tuple[int, int, int, int]:
     """(x, y, w, h) in pixels around every broken edge, with 2 mm to spare."""
     points = []
     for fracture in patient.fractures:
-        tube = patient.limb.bone(fracture.site.bone).main
+        tube = patient.limb.tube(fracture.site.bone)
         for marks in outline_points(tube, fracture):
             uv = film.project(marks)
             points += [uv, fracture.motion.push(uv, film.theta)] if fracture.kind in COMPLETE else [uv]

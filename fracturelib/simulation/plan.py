@@ -68,12 +68,21 @@ class Job:
 
 
 def make_plan(
-    seed: int, counts: Mapping[str, int] | int | None, *, leaky: bool, device_shift: bool, image_side: int
+    *,
+    seed: int = 0,
+    counts: Mapping[str, int] | int | None = None,
+    leaky: bool = False,
+    device_shift: bool = False,
+    image_side: int = 256,
 ) -> Plan:
-    """Check the parameters.
+    """Check the parameters of a set.
 
     Args:
-        counts: files per split, or their total (shared out 5 : 1 : 2), or None for the default.
+        seed: the same seed gives the same bytes (with the same library versions).
+        counts: images per split, or their total (shared out 5 : 1 : 2), or None for 1200, 240 and 480.
+        leaky: spread rotated copies of few radiographs over the splits, the way some public sets do.
+        device_shift: take the test split with another machine (column `device`).
+        image_side: short side in pixels.
 
     Raises:
         FracturelibError: a number is out of range, or a split is unknown.

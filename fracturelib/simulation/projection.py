@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fracturelib.simulation.solids import (
+    CENTRE,
+    HALF,
     RIM_SAMPLES,
     Chords,
     Crack,
@@ -54,7 +58,7 @@ def project_tube(
     inner *= shrink > 1e-3
     inner = np.minimum(inner, outer)
     if above is not None or below is not None or tube.slots:
-        outer, inner = _cut(ray, tube, t, d, outer, inner, above, below, film.pixel)
+        outer, inner = _Cut(ray, tube, t, d, film.pixel).through(outer, inner, above, below)
     return Chords(window, outer, inner, _grainy(filling, tube, t, q))
 
 
@@ -77,14 +81,21 @@ def project_ellipsoid(solid: Ellipsoid, film: Film, *, motion: Motion | None = N
     return Chords(window, outer, inner, _grainy(np.float32(solid.filling), solid, v, u))
 
 
-def project_solid(solid: Tube | Ellipsoid, film: Film, **cuts: Crack | Motion | None) -> Chords | None:
+def project_solid(
+    solid: Tube | Ellipsoid,
+    film: Film,
+    *,
+    above: Crack | None = None,
+    below: Crack | None = None,
+    motion: Motion | None = None,
+) -> Chords | None:
     """`project_tube` or `project_ellipsoid`; an ellipsoid is never cut, only moved."""
     if isinstance(solid, Tube):
-        return project_tube(solid, film, **cuts)
-    return project_ellipsoid(solid, film, motion=cuts.get("motion"))
+        return project_tube(solid, film, above=above, below=below, motion=motion)
+    return project_ellipsoid(solid, film, motion=motion)
 
 
-def _grainy(filling: np.ndarray, solid: Tube | Ellipsoid, t: np.ndarray, q: np.ndarray) -> np.ndarray:
+def _grainy(filling: np.ndarray | np.float32, solid: Tube | Ellipsoid, t: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The share of spongy bone with its texture; soft tissue (grain 0) has none."""
     if not solid.grain:
         return np.broadcast_to(filling, t.shape)
@@ -154,29 +165,52 @@ def _interpolate(table: np.ndarray, t: np.ndarray, length: float) -> tuple[np.nd
     )
 
 
-def _cut(ray, tube, t, d, outer, inner, above, below, pixel):
-    """Apply the cracks that bound a fragment, then the slots."""
-    share_out, share_in = np.float32(1), np.float32(1)
-    ratio = inner / np.maximum(outer, 1e-3)
-    for crack, sign in ((above, 1), (below, -1)):
-        if crack is None:
-            continue
-        front, back = ray.wall_angles(tube, crack.base, d)
+@dataclass(frozen=True)
+class _Cut:
+    """A tube that is to be cut, as the rays of one view meet it.
+
+    Args:
+        ray, tube: the view's frame, and the tube.
+        t, d: (H, W) position along the tube in mm, and the ray's offset over the half-width.
+        pixel: pixel side in mm.
+    """
+
+    ray: _RayFrame
+    tube: Tube
+    t: np.ndarray
+    d: np.ndarray
+    pixel: float
+
+    def through(
+        self, outer: np.ndarray, inner: np.ndarray, above: Crack | None, below: Crack | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the cracks that bound a fragment, then the slots, leave of the path lengths."""
+        ratio = inner / np.maximum(outer, 1e-3)
+        for crack, sign in ((above, 1), (below, -1)):
+            if crack is not None:
+                share_out, share_in = self._shares(crack, sign, ratio)
+                outer, inner = outer * share_out, inner * share_in
+        walls = np.clip(outer - inner, 0, None)
+        for slot in self.tube.slots:
+            gone = self._gone(slot)
+            walls = walls * (1 - np.float32(slot.depth) * gone)
+            inner = inner * (1 - np.float32(slot.core) * gone)
+        return walls + inner, inner
+
+    def _shares(self, crack: Crack, sign: int, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the whole path and of the path inside the wall that lie on one side of a crack."""
+        front, back = self.ray.wall_angles(self.tube, crack.base, self.d)
         high, low = crack.height[front], crack.height[back]
         middle, slope = (high + low) / 2, np.abs(high - low) / 2
-        gap = sign * (crack.base + middle - t)
-        share_out = share_out * _soft_step(gap, np.maximum(slope, pixel / 2))
-        share_in = share_in * _soft_step(gap, np.maximum(slope * ratio, pixel / 2))
-    outer, cavity = outer * share_out, inner * share_in
-    walls = np.clip(outer - cavity, 0, None)
-    for slot in tube.slots:
-        front, back = ray.wall_angles(tube, slot.base, d)
-        gone = (
-            sum(_coverage(slot.opening[side], t - slot.base - slot.height[side], pixel) for side in (front, back)) / 2
-        )
-        walls = walls * (1 - np.float32(slot.depth) * gone)
-        cavity = cavity * (1 - np.float32(slot.core) * gone)
-    return walls + cavity, cavity
+        gap = sign * (crack.base + middle - self.t)
+        least = self.pixel / 2
+        return _soft_step(gap, np.maximum(slope, least)), _soft_step(gap, np.maximum(slope * ratio, least))
+
+    def _gone(self, slot: Crack) -> np.ndarray:
+        """Share of the two walls' thickness that a slot takes away."""
+        sides = self.ray.wall_angles(self.tube, slot.base, self.d)
+        near, far = (_coverage(slot.opening[at], self.t - slot.base - slot.height[at], self.pixel) for at in sides)
+        return (near + far) / 2
 
 
 def _soft_step(gap: np.ndarray, half_width: np.ndarray) -> np.ndarray:
@@ -192,7 +226,7 @@ def _coverage(width: np.ndarray, distance: np.ndarray, pixel: float) -> np.ndarr
 
 def _outline(tube: Tube, film: Film, motion: Motion | None) -> np.ndarray:
     """A cloud of (u, v) points that surely bounds the tube's shadow."""
-    reach = tube.stations[:, 2:4].max(axis=1) + np.abs(tube.stations[:, :2]).max(axis=1)
+    reach = tube.stations[:, HALF].max(axis=1) + np.abs(tube.stations[:, CENTRE]).max(axis=1)
     steps = np.linspace(0, len(tube.stations) - 1, 9).astype(int)
     span = np.linspace(0, tube.length, len(tube.stations))[steps]
     middle = film.project(tube.origin + span[:, None] * tube.axis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fracturelib.simulation.anatomy import Bone, Build, Limb, Sculptor
+from fracturelib.simulation.anatomy import Bone, Build, Limb, LongBone, Sculptor
 from fracturelib.simulation.solids import Ellipsoid, Tube
 
 HUMERUS = (
@@ -73,8 +73,8 @@ def arm_parts(make: Sculptor) -> tuple[list[Bone], list[Tube | Ellipsoid]]:
     head = make.blob((-9, -2, 18), (23, 23, 23), wall=0.8, filling=0.3)
     condyles = (make.blob((15, 3, 311), (10, 8, 9)), make.blob((-9, 2, 313), (16, 7, 8)))
     styloid = (make.blob((19, 0, 562), (6, 7, 9)),)
-    bones = [Bone("humerus", humerus, (head,), condyles), Bone("radius", radius, (), styloid), Bone("ulna", ulna)]
-    bones += _shoulder(make) + _wrist(make)
+    bones: list[Bone] = [LongBone("humerus", humerus, (head,), condyles)]
+    bones += [LongBone("radius", radius, (), styloid), LongBone("ulna", ulna), *_shoulder(make), *_wrist(make)]
     hand, fingers = _fingers(make, child)
     flesh_shape = (
         (-90, 95, 70, -60, 0), (-30, 75, 62, -30, 0), (40, 52, 50, -4, 0), (150, 45, 46, 0, 0),
@@ -116,7 +116,8 @@ def _wrist(make: Sculptor) -> list[Bone]:
 
 def _fingers(make: Sculptor, child: bool) -> tuple[list[Bone], list[Tube]]:
     """Five rays; every finger fans out and bends by its own amount, as a hand on a table does."""
-    bones, skin = [], []
+    bones: list[Bone] = []
+    skin = []
     spread, curl = make.rng.uniform(0.6, 1.5), make.rng.uniform(0.0, 0.5)
     for ray, lengths in enumerate(RAYS):
         lean = RAY_SPREAD[ray] * (spread if ray else make.rng.uniform(0.7, 1.2))
@@ -135,7 +136,7 @@ def _fingers(make: Sculptor, child: bool) -> tuple[list[Bone], list[Tube]]:
             if child:
                 share = 0.88 if part == 0 and ray else 0.1
                 bone = make.growth_plate(bone, share, width=1.2)
-            bones.append(Bone(name, bone))
+            bones.append(LongBone(name, bone))
             if part:
                 skin.append(make.flesh_along(bone, (0, 10.5, 9.5, 8.5)[part]))
             elif ray == 0:
@@ -158,10 +159,10 @@ def leg_parts(make: Sculptor) -> tuple[list[Bone], list[Tube | Ellipsoid]]:
     neck = make.tube((10, 0, 34), (-36, 2, -12), ((0, 18, 15, 2.2, 0.26), (0.5, 15, 12, 2, 0.26), (1, 16, 15, 1, 0.3)))
     trochanter = make.blob((14, -6, 8), (14, 15, 19), wall=1.0, filling=0.26)
     condyles = (make.blob((17, -12, 428), (20, 22, 19)), make.blob((-27, -12, 430), (21, 23, 20)))
-    bones = [
-        Bone("femur", femur, (head, neck, trochanter), condyles),
-        Bone("tibia", tibia, (), (make.blob((-22, 0, 818), (8, 10, 11)),)),
-        Bone("fibula", fibula),
+    bones: list[Bone] = [
+        LongBone("femur", femur, (head, neck, trochanter), condyles),
+        LongBone("tibia", tibia, (), (make.blob((-22, 0, 818), (8, 10, 11)),)),
+        LongBone("fibula", fibula),
         Bone("patella", make.blob((-3, 33, 414), (20, 9, 21), wall=1.2, filling=0.34)),
     ]
     bones += _pelvis(make) + _foot(make)

@@ -18,6 +18,9 @@ Slices = tuple[slice, slice]
 RIM_SAMPLES = 128  # samples around a bone's circumference in a crack table
 TILE = 512  # side of the periodic texture tile
 TILE_MM = 0.4  # millimetres per sample of that tile
+# Columns of a tube's stations: centre offsets and half-widths along the two directions across it, wall (mm), filling.
+X, Y, A, B, WALL, FILLING = range(6)
+CENTRE, HALF = slice(X, Y + 1), slice(A, B + 1)
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,7 @@ class Tube:
 
     Args:
         origin, axis: start in mm and unit direction.
-        stations: (N, 6) evenly spaced along the axis: centre offsets x and y, half-widths a and b, wall (all in mm),
-            filling 0…1.
+        stations: (N, 6) evenly spaced along the axis, with the columns X, Y, A, B, WALL (in mm) and FILLING (0…1).
         length: mm along the axis.
         slots: cracks and plates that take material away without moving anything.
         texture: offset into the texture tile, so that no two bones look alike.
@@ -173,11 +175,19 @@ class Tube:
         left = min(int(place), steps - 1)
         return self.stations[left] + (place - left) * (self.stations[left + 1] - self.stations[left])
 
+    def half_width(self, t: float) -> float:
+        """The mean of both half-widths in mm at t."""
+        return float(np.mean(self.at(t)[HALF]))
+
+    def away_from(self, t: float) -> np.ndarray:
+        """(N,) how far beyond t each station lies, in mm."""
+        return np.linspace(0, self.length, len(self.stations)) - t
+
     def point(self, t: float) -> np.ndarray:
         """The centre (x, y, z) in mm of the cross-section at t."""
         across, along_y = self.frame()
         row = self.at(t)
-        return self.origin + t * self.axis + row[0] * across + row[1] * along_y
+        return self.origin + t * self.axis + row[X] * across + row[Y] * along_y
 
     def rim(self, t: float, samples: int = 24) -> np.ndarray:
         """(samples, 3) points on the surface around the cross-section at t."""

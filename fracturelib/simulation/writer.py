@@ -7,11 +7,12 @@ import multiprocessing
 import shutil
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
+from fracturelib.files import write_text
 from fracturelib.files.locks import exclusive
 from fracturelib.runtime import available_cores
 from fracturelib.simulation.patient import draw_patient, draw_setting
@@ -35,69 +37,46 @@ COLUMNS = (
 )  # fmt: skip
 BOX_COLUMNS = tuple(name for name in COLUMNS if name.startswith("bbox"))
 JPEG_QUALITY = 92
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 SERIAL_BELOW = 12  # patients: fewer are made faster than processes start
 
 
-def simulate(
-    root: str | Path,
-    *,
-    seed: int = 0,
-    counts: Mapping[str, int] | int | None = None,
-    leaky: bool = False,
-    device_shift: bool = False,
-    progress: bool = True,
-    image_side: int = 256,
-    workers: int | None = None,
-) -> pd.DataFrame:
+def simulate(root: str | Path, *, progress: bool = True, workers: int | None = None, **settings: Any) -> pd.DataFrame:
     """Make a set of simulated radiographs at `root` and return its metadata table.
 
     The set is built beside `root` and moved there when complete; an interrupted call is taken up again by the next one
-    with the same parameters. A set that this function made earlier at `root` is replaced.
+    with the same settings. A set that this function made earlier at `root` is replaced.
 
     Args:
         root: folder to make; below it come train, val and test, each with the two class folders, and metadata.csv.
-        seed: the same seed gives the same bytes (with the same library versions).
-        counts: images per split, or their total, or None for 1200, 240 and 480.
-        leaky: spread rotated copies of few radiographs over the splits, the way some public sets do.
-        device_shift: take the test split with another machine (column `device`).
         progress: show a progress bar.
-        image_side: short side in pixels.
         workers: processes; None for one per core. The result does not depend on it.
+        settings: what the set holds: `seed`, `counts`, `leaky` and the others of `make_plan`.
 
     Raises:
-        FracturelibError: a parameter is out of range, or `root` holds something that was not made here.
+        FracturelibError: a setting is out of range, or `root` holds something that was not made here.
     """
     root = Path(root)
-    plan = make_plan(seed, counts, leaky=leaky, device_shift=device_shift, image_side=image_side)
-    _refuse_foreign(root)
-    with _one_builder(root):
-        _build(root, plan, progress=progress, workers=workers)
+    _make(root, make_plan(**settings), progress, workers, renew=True)
     table = pd.read_csv(root / METADATA, dtype=dict.fromkeys(BOX_COLUMNS, "Int64"))
     table.attrs["root"] = str(root)
     return table
 
 
-def ensure_simulated(
-    root: str | Path,
-    *,
-    seed: int = 0,
-    counts: Mapping[str, int] | int | None = None,
-    leaky: bool = False,
-    device_shift: bool = False,
-    progress: bool = True,
-    image_side: int = 256,
-    workers: int | None = None,
-) -> Path:
-    """`simulate`, unless `root` already holds that very set, complete; returns `root`. Arguments, errors as there."""
+def ensure_simulated(root: str | Path, *, progress: bool = True, workers: int | None = None, **settings: Any) -> Path:
+    """Do as `simulate` does, unless `root` already holds that very set, complete; returns `root`."""
     root = Path(root)
-    plan = make_plan(seed, counts, leaky=leaky, device_shift=device_shift, image_side=image_side)
-    if is_complete(root, plan):
-        return root
+    _make(root, make_plan(**settings), progress, workers, renew=False)
+    return root
+
+
+def _make(root: Path, plan: Plan, progress: bool, workers: int | None, *, renew: bool) -> None:
+    if not renew and is_complete(root, plan):
+        return
     _refuse_foreign(root)
     with _one_builder(root):
-        if not is_complete(root, plan):  # another process may have made it while this one waited
+        if renew or not is_complete(root, plan):  # another process may have made it while this one waited
             _build(root, plan, progress=progress, workers=workers)
-    return root
 
 
 @contextmanager
@@ -141,7 +120,7 @@ def _resume(partial: Path, plan: Plan) -> int:
     for split in SPLITS:
         for name in CLASS_NAMES:
             (partial / split / name).mkdir(parents=True)
-    (partial / MANIFEST).write_text(json.dumps(plan.manifest(), indent=1), encoding="utf-8")
+    write_text(partial / MANIFEST, json.dumps(plan.manifest(), indent=1))
     return 0
 
 
@@ -246,7 +225,7 @@ def _write_file(radiograph: SimulatedRadiograph, file: File, job: Job, folder: P
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _rotate_box(box: tuple[int, ...] | None, degrees: float, size: tuple[int, int]) -> tuple[int, ...] | None:
+def _rotate_box(box: Box | None, degrees: float, size: tuple[int, int]) -> Box | None:
     """The upright box around a box that was turned counter-clockwise about the middle of the picture."""
     if box is None:
         return None
