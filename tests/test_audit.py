@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from fracturelib.audit import audit
-from fracturelib.audit.copies import compare_either_way, find_copies
+from fracturelib.audit.copies import find_copies
 from fracturelib.audit.pictures import MIRRORED, describe_picture, unit_descriptors
 from fracturelib.audit.reading import Read, measure_appearance, read_one
-from fracturelib.audit.registration import compare
+from fracturelib.audit.registration import compare, compare_either_way
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import sample_size
 from fracturelib.catalog import read_catalog, survey

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fracturelib.audit import audit, write_clean_split, write_metadata, write_page
-from fracturelib.audit.words import headline, summary, verdicts
+from fracturelib.audit.summary import headline, summary, verdicts
 from fracturelib.catalog import NO_SPLIT, UNKNOWN, read_catalog, shared_sources, survey
 from fracturelib.cli import main
 from fracturelib.errors import CatalogError, DataWarning

@@ -160,6 +160,13 @@ def test_describe_counts_files_and_sources() -> None:
     ]
 
 
+def test_describe_counts_files_of_no_class_and_no_split_last() -> None:
+    table = table_of(["a", "b", "c"], [-1, 1, 0], ["all", "all", "test"])
+    assert describe(table)[["split", "class"]].to_numpy().tolist() == [
+        ["test", "not fractured"], ["all", "fractured"], ["all", "unknown"]
+    ]  # fmt: skip
+
+
 # metadata.csv
 
 

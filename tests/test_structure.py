@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -78,6 +80,21 @@ def test_layers_name_only_what_exists():
 def test_only_widgets_imports_ipywidgets():
     users = {layer_of(path) for path in modules() if re.search(r"^\s*(import|from) ipywidgets", path.read_text(), re.M)}
     assert users <= {"course"}
+
+
+def loaded_by(*statements: str) -> set[str]:
+    """Top-level modules in a new Python after these statements."""
+    code = "; ".join([*statements, "import sys", "print(*{name.split('.')[0] for name in sys.modules})"])
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_reading_a_run_and_predicting_load_no_figures():
+    loaded = loaded_by("import fracturelib.runs, fracturelib.prediction")
+    assert not loaded & {"matplotlib", "seaborn", "jinja2", "ipywidgets"}
+
+
+def test_an_audit_loads_no_torch_until_it_computes_features():
+    assert "torch" not in loaded_by("import fracturelib.audit, fracturelib.cli.auditing")
 
 
 def test_nothing_loads_a_pickle():

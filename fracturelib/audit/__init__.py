@@ -1,6 +1,6 @@
 """The data audit: how many different radiographs are there, do copies leak, and what gives the label away?"""
 
-from fracturelib.audit.cure import write_clean_split, write_metadata
+from fracturelib.audit.corrections import write_clean_split, write_metadata
 from fracturelib.audit.page import write_page
 from fracturelib.audit.result import Audit, audit
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import DisjointSet
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fracturelib.audit.candidates import Signatures, neighbours, signatures
 from fracturelib.audit.pictures import Picture
 from fracturelib.audit.reading import Read
-from fracturelib.audit.registration import Evidence, compare
+from fracturelib.audit.registration import compare
 from fracturelib.runtime import available_cores
 
 NEIGHBOURS, MIRROR_NEIGHBOURS = 6, 3  # pictures that each one is compared with, as it is and mirrored
@@ -39,28 +40,6 @@ class Copies:
     links: pd.DataFrame
 
 
-class _Groups:
-    """Sets of row numbers that are joined pair by pair (union–find)."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def find(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
-        return row
-
-    def join(self, one: int, other: int) -> bool:
-        """False if they were together before."""
-        a, b = self.find(one), self.find(other)
-        self._parent[max(a, b)] = min(a, b)
-        return a != b
-
-    def numbers(self) -> np.ndarray:
-        return pd.factorize(np.array([self.find(row) for row in range(len(self._parent))], dtype=int))[0]
-
-
 def find_copies(reads: Sequence[Read], *, progress: bool = True) -> Copies:
     """Group files that were all read; exact copies are known by the hash of their pixels, without a comparison.
 
@@ -74,9 +53,9 @@ def find_copies(reads: Sequence[Read], *, progress: bool = True) -> Copies:
     owners += [row for row in owners if reads[row].square is not None]
     pictures = [reads[row].picture for row in range(len(reads)) if row not in copies]
     pictures += [reads[row].square for row in owners[: len(pictures)] if reads[row].square is not None]
-    groups = _Groups(len(reads))
+    groups = DisjointSet(range(len(reads)))
     for link in links:
-        groups.join(link["one"], link["other"])
+        groups.merge(link["one"], link["other"])
     found = signatures(pictures) if len(pictures) > 1 else None
     seen: set[Pair] = set()
     for stage in range(ROUNDS):
@@ -86,7 +65,12 @@ def find_copies(reads: Sequence[Read], *, progress: bool = True) -> Copies:
         links += joined
         if stage and not joined:
             break
-    return Copies(groups.numbers(), pd.DataFrame(links, columns=list(LINK_COLUMNS)))
+    return Copies(_numbers(groups, range(len(reads))), pd.DataFrame(links, columns=list(LINK_COLUMNS)))
+
+
+def _numbers(groups: DisjointSet, files: Sequence[int]) -> np.ndarray:
+    """(n,) the number of each file's group, counted in the order of the files."""
+    return pd.factorize(np.array([groups[file] for file in files], dtype=int))[0]
 
 
 def _same_pixels(hashes: Sequence[str]) -> list[dict]:
@@ -96,20 +80,7 @@ def _same_pixels(hashes: Sequence[str]) -> list[dict]:
     return [{"one": one, "other": row, "how": "same pixels"} for one, row in places if one != row]
 
 
-def compare_either_way(one: Read, other: Read) -> Evidence | None:
-    """`compare` in all its forms, as it is and mirrored, also squeezed into a square; the best fit."""
-    forms = [
-        (a, b, mirrored)
-        for a in (one.picture, one.square)
-        for b in (other.picture, other.square)
-        for mirrored in (False, True)
-        if a is not None and b is not None
-    ]
-    found = [compare(a, b, mirrored=mirrored) for a, b, mirrored in forms]
-    return max((evidence for evidence in found if evidence), key=lambda fit: fit.correlation, default=None)
-
-
-def _candidates(found: Signatures | None, owners: Sequence[int], groups: _Groups, stage: int) -> list[Pair]:
+def _candidates(found: Signatures | None, owners: Sequence[int], groups: DisjointSet, stage: int) -> list[Pair]:
     """Pairs of pictures worth a comparison, the most similar first; all of them where hardly a keypoint was found.
 
     `owners` (k,) are the files that the pictures belong to.
@@ -119,7 +90,7 @@ def _candidates(found: Signatures | None, owners: Sequence[int], groups: _Groups
         return [] if stage else [(a, b, flip) for a in rows for b in rows if a < b for flip in (False, True)]
     if stage == 0:
         return _nearest(found)
-    return _nearest_groups(found, pd.factorize(np.array([groups.find(owner) for owner in owners]))[0])
+    return _nearest_groups(found, _numbers(groups, owners))
 
 
 def _nearest(found: Signatures) -> list[Pair]:
@@ -153,12 +124,12 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _compare_all(
-    pictures: Sequence[Picture], owners: Sequence[int], pairs: list[Pair], groups: _Groups, *, progress: bool
+    pictures: Sequence[Picture], owners: Sequence[int], pairs: list[Pair], groups: DisjointSet, *, progress: bool
 ) -> list[dict]:
     """Compare batch by batch, in threads; the links that joined two groups."""
 
     def apart(pair: Pair) -> bool:
-        return groups.find(owners[pair[0]]) != groups.find(owners[pair[1]])
+        return not groups.connected(owners[pair[0]], owners[pair[1]])
 
     links = []
     bar = tqdm(total=len(pairs), desc="Comparing", unit="pair", delay=2, disable=not progress)
@@ -169,7 +140,7 @@ def _compare_all(
             verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], mirrored=pair[2]), batch)
             for (one, other, _), evidence in zip(batch, verdicts, strict=True):
                 one, other = sorted((owners[one], owners[other]))
-                if evidence and groups.join(one, other):
+                if evidence and groups.merge(one, other):
                     links.append({"one": one, "other": other, "how": "registered", **evidence.to_dict()})
             bar.update(len(pairs[start : start + BATCH]))
     return links

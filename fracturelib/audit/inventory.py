@@ -6,20 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fracturelib.audit.sources import SPLIT_ORDER, class_name
 from fracturelib.catalog import UNKNOWN
 
 MOST_SIZES = 3  # sizes that are named
-
-
-def inventory_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns split, class, files, sources."""
-    counts = table.groupby(["split", "label"]).agg(files=("path", "size"), sources=("source_id", "nunique"))
-    counts = counts.reset_index().sort_values(
-        ["split", "label"], key=lambda column: column.map(SPLIT_ORDER.index) if column.name == "split" else column
-    )
-    counts.insert(1, "class", counts.pop("label").map(class_name))
-    return counts.reset_index(drop=True)
 
 
 def problem_table(table: pd.DataFrame, skipped: Sequence[dict[str, str]]) -> pd.DataFrame:

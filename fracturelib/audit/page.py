@@ -13,8 +13,8 @@ from fracturelib.audit.pictures import shrink
 from fracturelib.audit.registration import lay_on
 from fracturelib.audit.result import Audit
 from fracturelib.audit.shortcuts import ALARM
-from fracturelib.audit.sources import class_name
-from fracturelib.audit.words import headline, verdicts
+from fracturelib.audit.summary import headline, verdicts
+from fracturelib.catalog import class_name
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.images import read_radiograph
 from fracturelib.writing.palette import CLASS_COLOURS, INK

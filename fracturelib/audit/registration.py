@@ -27,6 +27,7 @@ from fracturelib.audit.pictures import (
     shrink,
     unit_descriptors,
 )
+from fracturelib.audit.reading import Read
 
 # Least correlation of two copies, and the largest share that their misfit may be of the misfit after a shift by GRAIN:
 # where one anatomy covers the other (from the overlap WHOLE on), and where it covers only a part. Chosen on half of the
@@ -75,6 +76,19 @@ def compare(one: Picture, other: Picture, *, mirrored: bool = False) -> Evidence
     """Lay `one` (or its mirror image) on `other`; None unless they show the same radiograph."""
     fit = best_fit(one, other, mirrored=mirrored)
     return None if fit is None else fit[0]
+
+
+def compare_either_way(one: Read, other: Read) -> Evidence | None:
+    """`compare` in all its forms, as it is and mirrored, also squeezed into a square; the best fit."""
+    forms = [
+        (a, b, mirrored)
+        for a in (one.picture, one.square)
+        for b in (other.picture, other.square)
+        for mirrored in (False, True)
+        if a is not None and b is not None
+    ]
+    found = [compare(a, b, mirrored=mirrored) for a, b, mirrored in forms]
+    return max((evidence for evidence in found if evidence), key=lambda fit: fit.correlation, default=None)
 
 
 def best_fit(one: Picture, other: Picture, *, mirrored: bool = False) -> tuple[Evidence, np.ndarray] | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from fracturelib.audit import findings
-from fracturelib.audit.inventory import inventory_counts, inventory_facts, problem_table
+from fracturelib.audit.inventory import inventory_facts, problem_table
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
-from fracturelib.catalog import NO_SPLIT, UNKNOWN
+from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe
 from fracturelib.errors import CatalogError
 
 FINDINGS = "findings.npz"
@@ -112,7 +112,7 @@ def audit(
     return Audit(
         root=str(root),
         table=kept,
-        counts=inventory_counts(kept),
+        counts=describe(kept),
         facts=inventory_facts(kept, problems),
         problems=problems,
         links=_with_paths(found.copies.links, kept["path"]),

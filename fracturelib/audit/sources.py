@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fracturelib.audit.copies import Copies, compare_either_way
+from fracturelib.audit.copies import Copies
 from fracturelib.audit.reading import read_one
-from fracturelib.catalog import NO_SPLIT, UNKNOWN
+from fracturelib.audit.registration import compare_either_way
+from fracturelib.catalog import NO_SPLIT, UNKNOWN, class_name
 from fracturelib.catalog.splits import group_numbers
-from fracturelib.config import CLASS_NAMES, SPLITS
+from fracturelib.config import SPLITS
 from fracturelib.evaluation import wilson_interval
 
 EXAMPLE_ACCURACY = 0.9  # whose interval shows what copies do to it
@@ -38,11 +39,6 @@ def with_sources(table: pd.DataFrame, copies: Copies, *, names: bool) -> pd.Data
     by_name = pd.Series(named).groupby(named).transform("size").to_numpy() > 1
     kinds = np.select([alone, by_picture & by_name, by_picture], ["", "pictures and names", "pictures"], "names")
     return table.assign(source_id=first, source_by=kinds)
-
-
-def class_name(label: int) -> str:
-    """The class of a label, or "unknown"."""
-    return "unknown" if label == UNKNOWN else CLASS_NAMES[label]
 
 
 def sample_size(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 
 from fracturelib.config import CLASS_NAMES
 
+UNKNOWN = -1  # label of a file that lies in no class folder
+NO_SPLIT = "all"  # split of a file that lies in no split folder
 # Names of class folders; the position is the label. "abnormal" is missing on purpose: where it is used, it also stands
 # for plates, arthrosis and tumours. So are "0" and "1": they mean one thing here and the opposite there.
 _CLASS_FOLDERS = (
@@ -43,6 +45,11 @@ _COUNTER = re.compile(
     r"(?:(?:image|img|im|x-?ray|xr|scan|pic|picture|photo|frame|file)[\s._-]*)?\(?\d{1,5}\)?(?:[\s._-]*\(\d+\))?",
     re.IGNORECASE,
 )
+
+
+def class_name(label: int) -> str:
+    """The class of a label, or "unknown"."""
+    return "unknown" if label == UNKNOWN else CLASS_NAMES[label]
 
 
 def class_label(folder: str) -> int | None:

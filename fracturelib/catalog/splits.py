@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError
 
@@ -102,10 +103,12 @@ def shared_sources(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe(table: pd.DataFrame) -> pd.DataFrame:
-    """Counts by split and class: columns split, class, files, sources."""
-    named = table.assign(**{"class": [CLASS_NAMES[label] for label in table["label"]]})
+    """Counts by split and class, files of no split or no class last: columns split, class, files, sources."""
+    named = table.assign(**{"class": table["label"].map(class_name)})
     counts = named.groupby(["split", "class"]).agg(files=("path", "size"), sources=("source_id", "nunique"))
-    order = pd.MultiIndex.from_product([SPLITS, CLASS_NAMES], names=["split", "class"])
+    order = pd.MultiIndex.from_product(
+        [(*SPLITS, NO_SPLIT), (*CLASS_NAMES, class_name(UNKNOWN))], names=["split", "class"]
+    )
     return counts.reindex(order[order.isin(counts.index)]).reset_index()
 
 

@@ -9,15 +9,13 @@ import pandas as pd
 
 from fracturelib.catalog.layout import layout_error
 from fracturelib.catalog.metadata import join_metadata
-from fracturelib.catalog.naming import class_label, source_ids, split_name
+from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_label, source_ids, split_name
 from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.table import in_order, inspect_files
 from fracturelib.config import SPLITS
 from fracturelib.errors import DataWarning
 from fracturelib.images import IMAGE_SUFFIXES, visible_files
 
-UNKNOWN = -1  # label of a file that lies in no class folder
-NO_SPLIT = "all"  # split of a file that lies in no split folder
 COLUMNS = ("path", "split", "label", "source_id", "width", "height", "mode", "bit_depth", "truncated", "sha256")
 
 

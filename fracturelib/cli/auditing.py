@@ -33,7 +33,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
 
 def _audit(options: argparse.Namespace) -> int:
     from fracturelib.audit import audit, write_clean_split, write_metadata, write_page
-    from fracturelib.audit.words import summary
+    from fracturelib.audit.summary import summary
     from fracturelib.catalog import survey
     from fracturelib.errors import CatalogError
 

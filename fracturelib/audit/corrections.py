@@ -1,4 +1,4 @@
-"""The cure: sources written into `metadata.csv`, and a clean split as a list; no image is moved or deleted."""
+"""What mends a set: sources written into `metadata.csv`, and a clean split as a list; no image is moved or deleted."""
 
 from __future__ import annotations
 
