@@ -58,4 +58,4 @@ def drop_from_run(run: Run, external: pd.DataFrame, *, resamples: int = 2000) ->
         internal = saved_predictions(run.folder)
     except RunError:
         return None
-    return drop_table(internal, (external, run.threshold), resamples=resamples, seed=run.config.seed)
+    return drop_table(internal, Scored(external, run.threshold), resamples=resamples, seed=run.config.seed)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fracturelib.catalog import BOX, with_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.intervals import mean_interval, units_of
+from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
 from fracturelib.images import read_radiograph
 from fracturelib.model import FractureClassifier
 from fracturelib.transforms import eval_transform
@@ -169,8 +169,8 @@ def _centre_hill(side: int) -> NDArray[Any]:
 def localisation_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """`localisation` in two rows, "hit rate" and "share of heat": the model with interval, chance, centre, verdicts.
 
-    Columns: measure, value, low, high, chance, centre, n, units, note, against_chance, against_centre (paired: the
-    model minus the level, in words).
+    Columns: measure, value, low, high, reason, n, units, chance, centre, and for both levels `against_…` (a `Verdict`
+    on the paired difference model minus level) and `against_…_reason`.
     """
     codes = units_of(found).codes
     rows = []
@@ -180,15 +180,10 @@ def localisation_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: in
         for level in ("chance", "centre"):
             row[level] = float(found[f"{level}_{name}"].mean())
             gap = mean_interval(found[name] - found[f"{level}_{name}"], codes, **options)
-            row[f"against_{level}"] = _verdict(gap)
+            row[f"against_{level}"] = verdict_on(gap["low"], gap["high"])
+            row[f"against_{level}_reason"] = gap["reason"]
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _verdict(gap: dict[str, Any]) -> str:
-    if np.isnan(gap["low"]):
-        return gap["note"].removeprefix("interval ")
-    return "above" if gap["low"] > 0 else "below" if gap["high"] < 0 else "no difference shown"
 
 
 def erase(image: NDArray[Any], box: tuple[int, int, int, int], rng: np.random.Generator) -> NDArray[Any]:
@@ -276,7 +271,7 @@ def _elsewhere(
 def occlusion_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Mean change of P(fractured) in three rows: fracture erased, equal box elsewhere erased, and their difference.
 
-    Columns: erased, value, low, high, n, units, note, verdict ("falls", "rises", "no change shown").
+    Columns: erased, value, low, high, reason, n, units, verdict (a `Verdict` on the change).
     """
     codes = units_of(found).codes
     rows = []
@@ -286,6 +281,5 @@ def occlusion_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: int =
         ("difference", found["change"] - found["change_other"]),
     ):
         row = {"erased": name, **mean_interval(values, codes, resamples=resamples, seed=seed)}
-        words = {"above": "rises", "below": "falls", "no difference shown": "no change shown"}
-        rows.append(row | {"verdict": words.get(_verdict(row), _verdict(row))})
+        rows.append(row | {"verdict": verdict_on(row["low"], row["high"])})
     return pd.DataFrame(rows)

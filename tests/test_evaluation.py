@@ -13,6 +13,7 @@ from sklearn import metrics as oracle
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import evaluate, mean_interval, scores, units_of, wilson_interval
 from fracturelib.evaluation.metrics import METRICS, weighted_metrics
+from fracturelib.writing.verdicts import Reason
 from tests.helpers.predictions import predictions_of_both_classes, scored, simulated
 
 # --- values ------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_memory_bound_blocks_give_all_resamples(monkeypatch):
 def test_a_source_with_files_of_both_classes_is_allowed():
     table = simulated(sources=60)
     table["source_id"] = [f"s{number // 4}" for number in range(60)]
-    assert scored(table)["note"].eq("").all()
+    assert scored(table)["reason"].eq(Reason.NONE).all()
 
 
 @pytest.mark.parametrize(("successes", "total"), [(0, 10), (3, 10), (10, 10), (181, 263)])
@@ -195,14 +196,14 @@ def test_the_interval_of_a_mean_agrees_with_scipy():
     found = mean_interval(values, np.arange(80), resamples=4000)
     expected = stats.bootstrap([values], np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
     assert (found["low"], found["high"]) == pytest.approx(tuple(expected), abs=0.02)
-    assert mean_interval([], np.arange(0))["note"] == "not estimable: no images"
+    assert mean_interval([], np.arange(0))["reason"] == Reason.NO_FILES
 
 
 # --- what cannot be estimated -----------------------------------------------------------------------------
 
 
 def no_silent_nan(table):
-    return table.loc[table[["value", "low", "high"]].isna().any(axis=1), "note"].str.contains("not estimable").all()
+    return table.loc[table[["value", "low", "high"]].isna().any(axis=1), "reason"].ne(Reason.NONE).all()
 
 
 def test_few_sources_have_values_but_no_intervals():

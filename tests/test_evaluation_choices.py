@@ -22,6 +22,7 @@ from fracturelib.evaluation import (
     predictive_values,
 )
 from fracturelib.evaluation.thresholds import expected_cost
+from fracturelib.writing.verdicts import Reason
 from tests.helpers.predictions import predictions_of_both_classes, scored, simulated
 
 
@@ -223,10 +224,10 @@ def test_predictive_values_that_cannot_be_estimated_say_so():
     table = simulated(sources=12)
     few = predictive_value_table(table, threshold=0.5, resamples=50)
     assert few["ppv"].notna().all() and few["ppv_low"].isna().all()
-    assert few["ppv_note"].str.contains("not estimable").all()
+    assert (few["ppv_reason"] == Reason.FEW_PER_CLASS).all()
     one_class = predictive_value_table(table[table["label"] == 1], threshold=0.5, resamples=50)
-    assert one_class["npv_note"].str.contains("one class").all()
+    assert (one_class["npv_reason"] == Reason.ONE_CLASS).all()
     never = predictive_value_table(simulated(), threshold=1.0, resamples=50)
-    assert never["ppv_note"].str.contains("no file is called so").all()
+    assert (never["ppv_reason"] == Reason.NOT_CALLED_SO).all()
     with pytest.raises(EvaluationError, match="prevalence"):
         predictive_value_table(table, threshold=0.5, prevalences=(2,))

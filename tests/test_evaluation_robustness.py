@@ -6,6 +6,7 @@ import pytest
 from fracturelib.errors import EvaluationError
 from fracturelib.stress import PERTURBATIONS, perturb, robustness_table
 from fracturelib.stress.robustness import subset
+from fracturelib.writing.verdicts import Verdict
 from tests.helpers.spots import CONFIG, bright_seeker
 
 RAMP = np.tile(np.linspace(0.2, 0.8, 64, dtype=np.float32), (64, 1))
@@ -58,7 +59,7 @@ def test_the_table_sees_what_hurts_and_what_does_not(spots):
     assert found["perturbation"].tolist() == ["none", "contrast", "contrast", "rotation"]
     clean, same, flat, straight = found.to_dict("records")
     assert clean["auc"] == 1.0 and (clean["n"], clean["units"], clean["unit"]) == (40, 40, "patients")
-    assert same["verdict"] == straight["verdict"] == "no difference shown"
+    assert same["verdict"] == straight["verdict"] == Verdict.NEITHER
     assert same["auc_change"] == 0 and flat["sensitivity"] < clean["sensitivity"] + 1e-9
     again = robustness_table(
         bright_seeker(), spots, CONFIG, threshold=0.5, perturbations=levels, count=40, resamples=200

@@ -26,28 +26,29 @@ from fracturelib.evaluation import (
 )
 from fracturelib.evaluation.baselines import MAJORITY, METADATA
 from fracturelib.evaluation.metrics import METRICS
+from fracturelib.writing.verdicts import Reason, Verdict
 from tests.helpers.predictions import simulated
 
 
 def test_comparison_puts_models_under_each_other_and_refuses_other_files():
     table = simulated()
     found = comparison_table(
-        {"model": Scored(table, 0.5), "noise": (table.sample(frac=1, random_state=0), 0.5)}, resamples=20
+        {"model": Scored(table, 0.5), "noise": Scored(table.sample(frac=1, random_state=0), 0.5)}, resamples=20
     )
     assert list(found.columns[:3]) == ["model", "metric", "value"]
     assert found["value"][: len(METRICS)].tolist() == pytest.approx(found["value"][len(METRICS) :].tolist())
     with pytest.raises(EvaluationError, match="'other' do not match"):
-        comparison_table({"model": (table, 0.5), "other": (table[:-1], 0.5)})
+        comparison_table({"model": Scored(table, 0.5), "other": Scored(table[:-1], 0.5)})
 
 
 def test_paired_comparison_sees_a_difference_only_where_there_is_one():
     good = simulated(skill=1.0)
     worse = good.assign(probability=np.random.default_rng(0).permutation(good["probability"].to_numpy()))
     shuffled = worse.sample(frac=1, random_state=1)
-    found = compare((good, 0.5), (shuffled, 0.5), resamples=300).set_index("metric")
-    assert found.loc["auc", "verdict"] == "first is higher"
-    same = compare((good, 0.5), (good, 0.5), resamples=300)
-    assert (same["verdict"] == "no difference shown").all()
+    found = compare(Scored(good, 0.5), Scored(shuffled, 0.5), resamples=300).set_index("metric")
+    assert found.loc["auc", "verdict"] == Verdict.HIGHER
+    same = compare(Scored(good, 0.5), Scored(good, 0.5), resamples=300)
+    assert (same["verdict"] == Verdict.NEITHER).all()
     assert same["difference"].eq(0).all()
 
 
@@ -57,8 +58,9 @@ def test_subgroups_use_columns_with_few_values_and_warn_of_small_groups():
     table["age"] = np.linspace(20, 80, 120)
     found = subgroup_table(table, threshold=0.5, resamples=100).set_index("group")
     assert set(found["column"]) == {"region"}
-    assert found.loc["hand", "note"] == ""
-    assert "small group: 5 with and 5 without" in found.loc["hip", "note"]
+    assert found.loc["hand", "reason"] == Reason.NONE
+    assert found.loc["hip", "reason"] == Reason.FEW_PER_CLASS
+    assert found.loc["hip", ["units_with", "units_without"]].tolist() == [5, 5]
     assert np.isnan(found.loc["hip", "sensitivity_low"])
     assert found.loc["hand", "n"] == 110
 
@@ -102,14 +104,15 @@ def test_evaluation_of_one_class_and_few_files_says_so():
 def test_predictions_of_other_contents_under_the_same_names_are_refused():
     table = simulated().assign(sha256="a")
     with pytest.raises(EvaluationError, match="another content"):
-        compare((table, 0.5), (table.assign(sha256="b"), 0.5))
-    compare((table, 0.5), (table.drop(columns="sha256"), 0.5), resamples=10)  # an older table knows no contents
+        compare(Scored(table, 0.5), Scored(table.assign(sha256="b"), 0.5))
+    older = Scored(table.drop(columns="sha256"), 0.5)  # which knows no contents
+    compare(Scored(table, 0.5), older, resamples=10)
 
 
 def test_paired_intervals_are_narrower_than_those_of_a_drop():
     table = simulated(sources=200)
     other = table.assign(probability=np.clip(table["probability"] + 0.02, 0, 1))
-    paired, apart = compare((other, 0.5), (table, 0.5)), drop_table((table, 0.5), (other, 0.5))
+    paired, apart = compare(Scored(other, 0.5), Scored(table, 0.5)), drop_table(Scored(table, 0.5), Scored(other, 0.5))
     width = [(found["high"] - found["low"]).set_axis(found["metric"])["auc"] for found in (paired, apart)]
     assert width[0] < 0.3 * width[1]
     assert paired["difference"].tolist() == pytest.approx(apart["difference"].tolist())
@@ -117,8 +120,8 @@ def test_paired_intervals_are_narrower_than_those_of_a_drop():
 
 def test_a_drop_is_negative_and_said():
     inside, elsewhere = simulated(sources=300, skill=2), simulated(sources=200, skill=0.3, seed=1)
-    found = drop_table((inside, 0.5), (elsewhere, 0.5), resamples=300).set_index("metric").loc["auc"]
-    assert found["difference"] < 0 and found["verdict"] == "second is higher"
+    found = drop_table(Scored(inside, 0.5), Scored(elsewhere, 0.5), resamples=300).set_index("metric").loc["auc"]
+    assert found["difference"] < 0 and found["verdict"] == Verdict.LOWER
     assert (found["first"], found["second"]) == pytest.approx(
         tuple(oracle.roc_auc_score(table["label"], table["probability"]) for table in (elsewhere, inside))
     )
@@ -127,10 +130,12 @@ def test_a_drop_is_negative_and_said():
 @pytest.mark.parametrize("rows", [slice(0, 12), slice(0, None, 2)])  # few of both classes, one class
 def test_a_difference_that_cannot_be_estimated_says_so(rows):
     table = simulated()[rows]
-    for found in (compare((table, 0.5), (table.assign(probability=0.4), 0.5)), drop_table((table, 0.5), (table, 0.3))):
+    constant = Scored(table.assign(probability=0.4), 0.5)
+    for found in (compare(Scored(table, 0.5), constant), drop_table(Scored(table, 0.5), Scored(table, 0.3))):
         unknown = found[["difference", "low", "high"]].isna().any(axis=1)
         assert unknown.any()
-        assert found.loc[unknown, "verdict"].str.contains("not estimable").all()
+        assert (found.loc[unknown, "verdict"] == Verdict.UNKNOWN).all()
+        assert (found.loc[unknown, "reason"] != Reason.NONE).all()
 
 
 def test_every_gap_in_a_subgroup_table_is_explained():
@@ -140,7 +145,7 @@ def test_every_gap_in_a_subgroup_table_is_explained():
     )
     found = subgroup_table(table, threshold=0.5, resamples=50)
     gaps = found.filter(regex="auc|sensitivity|specificity").isna().any(axis=1)
-    assert gaps.any() and (found.loc[gaps, "note"] != "").all()
+    assert gaps.any() and (found.loc[gaps, "reason"] != Reason.NONE).all()
     assert "no fracture" in set(found["group"])
 
 
@@ -164,7 +169,6 @@ def test_an_evaluation_with_a_temperature_changes_no_call():
     table = simulated()
     plain, cooled = (evaluate(table, threshold=0.4, temperature=value, resamples=20) for value in (None, 3.0))
     pd.testing.assert_frame_equal(plain.scores, cooled.scores)
-    assert plain.calibrated.empty and len(cooled.calibrated)
     assert plain.to_dict()["temperature"] is None
 
 
@@ -263,6 +267,6 @@ def test_tables_with_gaps_or_repeated_files_are_refused():
         evaluate(table.drop(columns="source_id"), threshold=0.5)
     twice = pd.concat([table, table[:1]])
     with pytest.raises(EvaluationError, match="twice"):
-        compare((twice, 0.5), (twice, 0.5))
+        compare(Scored(twice, 0.5), Scored(twice, 0.5))
     with pytest.raises(EvaluationError, match="not numbers between 0 and 1"):
         evaluate(table.assign(probability=table["probability"].where(table.index > 0)), threshold=0.5)

@@ -12,13 +12,14 @@ from PIL import Image
 from fracturelib import report
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
-from fracturelib.evaluation import drop_table, evaluate, worst_errors
-from fracturelib.evaluation.baselines import MAJORITY, METADATA, Scored
+from fracturelib.evaluation import Scored, drop_table, evaluate, worst_errors
+from fracturelib.evaluation.baselines import MAJORITY, METADATA
 from fracturelib.report import write_report
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
 from fracturelib.stress.probing import Probes
+from fracturelib.writing.verdicts import Reason, Verdict
 from tests.helpers.results import checks as probe_tables
 from tests.helpers.results import history, robustness
 
@@ -235,14 +236,16 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was(written, parts)
 def all_probes(parts):
     """Probes with made-up numbers, and a heat map for every second file."""
     localisation, erased = probe_tables()
-    words = {"n": 40, "units": 40, "note": "", "against_chance": "above", "against_centre": "no difference shown"}
+    words = {"n": 40, "units": 40, "reason": Reason.NONE}
+    words |= {"against_chance": Verdict.HIGHER, "against_chance_reason": Reason.NONE}
+    words |= {"against_centre": Verdict.NEITHER, "against_centre_reason": Reason.NONE}
     change = {"auc_change": -0.1, "auc_change_low": -0.2, "auc_change_high": -0.01, "specificity": 0.5}
-    change |= {"n": 40, "units": 40, "unit": "patients", "words": "so much", "verdict": "lower than as they are"}
+    change |= {"n": 40, "units": 40, "unit": "patients", "verdict": Verdict.LOWER, "reason": Reason.NONE}
     heat = dict.fromkeys(parts.predictions["path"][::2], np.eye(32, dtype=np.float32))
     return Probes(
         robustness=robustness().assign(**change, specificity_low=np.nan, specificity_high=np.nan),
         localisation=localisation.assign(**words),
-        occlusion=erased.assign(n=40, units=40, note="", verdict="falls"),
+        occlusion=erased.assign(n=40, units=40, reason=Reason.NONE, verdict=Verdict.LOWER),
         heat=heat,
     )
 
@@ -254,8 +257,8 @@ def test_probes_are_shown_in_the_report_and_the_card(parts, tmp_path):
         "more often than by chance",
         "always pointing at the middle",
         "the probability ends lower than after erasing an equal box elsewhere",
-        "noise: so much",
-        "lower than as they are",
+        "noise: standard deviation 0.05",
+        "lower than on the unchanged pictures",
         "The least certain images",
     ):
         assert words in page.text
@@ -263,7 +266,8 @@ def test_probes_are_shown_in_the_report_and_the_card(parts, tmp_path):
     assert len(heat) >= 4
     assert {"robustness", "localisation", "occlusion"} <= {file.stem for file in (tmp_path / "figures").iterdir()}
     card = write_model_card(tmp_path, checked).read_text(encoding="utf-8")
-    assert "noise: so much" in card and "+0.400" not in card and "Grad-CAM, pointing game, occlusion" in card
+    assert "noise: standard deviation 0.05" in card and "+0.400" not in card
+    assert "Grad-CAM, pointing game, occlusion" in card
 
 
 def test_all_items_of_claim_are_answered_or_marked(parts):

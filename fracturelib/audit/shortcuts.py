@@ -15,10 +15,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from fracturelib.catalog import UNKNOWN
+from fracturelib.catalog import BOX, UNKNOWN
 from fracturelib.catalog.metadata import OWN_COLUMNS
 from fracturelib.catalog.splits import group_numbers
 from fracturelib.evaluation import scores
+from fracturelib.writing.verdicts import explained
 
 ALARM = 0.60  # AUC above which a sign is flagged
 ANSWER = 0.99  # AUC of a single column from which on it is no sign but the answer
@@ -28,7 +29,7 @@ MOST_FILES = 1500  # drawn by source: more narrow the interval by little
 RESAMPLES = 500
 TREES = 50
 MOST_VALUES = 20  # of a column of words; with more it is a name, not a sign
-NOT_SIGNS = ("source_id", "source_by", "patient_id", "bit_depth", "bbox_x", "bbox_y", "bbox_w", "bbox_h")
+NOT_SIGNS = ("source_id", "source_by", "patient_id", "bit_depth", *BOX)
 KINDS = {
     "file": "size and mode",
     "brightness": "brightness and histogram",
@@ -122,7 +123,7 @@ def _judge(kind: str, signs: pd.DataFrame, table: pd.DataFrame, groups: np.ndarr
         labels, _cross_validated(signs.to_numpy(), labels, groups), threshold=0.5, sources=groups, resamples=RESAMPLES
     )
     auc = result.set_index("metric").loc["auc"]
-    notes = [note for note in (row["note"], auc["note"]) if note]
+    notes = [note for note in (row["note"], explained(auc["reason"], auc["unit"], auc["units"])) if note]
     row |= {"auc": auc["value"], "low": auc["low"], "high": auc["high"], "note": "; ".join(notes)}
     return row | {"flagged": bool(auc["value"] > ALARM)}
 

@@ -7,6 +7,7 @@ import math
 
 from fracturelib.cli.shared import NOTICE, add_command, csv_file, print_differences, print_metrics
 from fracturelib.errors import EvaluationError
+from fracturelib.writing.verdicts import explained, told
 
 
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -52,8 +53,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     drop = drop_from_run(run, predictions) if external else None
     if drop is not None:
         print("\nAgainst the run's own test set:")
-        words = {"first is higher": "higher elsewhere", "second is higher": "lower elsewhere"}
-        print_differences(drop, ("external", "internal"), words)
+        print_differences(drop, ("external", "internal"), higher="higher elsewhere", lower="lower elsewhere")
     if options.csv:
         print(f"Table:  {options.csv}")
     if options.report:
@@ -80,7 +80,9 @@ def _print_prevalence(predictions, threshold: float, prevalence: float) -> None:
     print(f"\nWhere {prevalence:.1%} of the patients have a fracture:")
     for name, words in (("ppv", "a call “fractured”"), ("npv", "a call “not fractured”")):
         ends = "" if math.isnan(row[f"{name}_low"]) else f" [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
-        value = row[f"{name}_note"] if math.isnan(row[name]) else f"right in {row[name]:.3f}{ends} of the cases"
+        value = f"right in {row[name]:.3f}{ends} of the cases"
+        if math.isnan(row[name]):
+            value = explained(row[f"{name}_reason"], row["unit"])
         print(f"{words:<24}{value}")
 
 
@@ -90,13 +92,17 @@ def _compare(options: argparse.Namespace) -> int:
     table = compare_runs(options.first, options.second)
     print(f"first:  {options.first}\nsecond: {options.second}")
     print("Each at its own threshold, on the same test images; the interval of the difference is paired.\n")
-    print_differences(table, ("first", "second"), {})
+    print_differences(table, ("first", "second"), higher="first is higher", lower="second is higher")
     auc = table.set_index("metric").loc["auc"]
-    plain = {
-        "no difference shown": "No difference shown in the AUC: with these images, either run could be the better one.",
-        "first is higher": "The first run ranks these images better than the second.",
-        "second is higher": "The second run ranks these images better than the first.",
-    }
-    print("\n" + plain.get(auc["verdict"], f"The difference in the AUC is {auc['verdict']}."))
+    said = told(
+        auc["verdict"],
+        auc["reason"],
+        auc["unit"],
+        higher="The first run ranks these images better than the second.",
+        lower="The second run ranks these images better than the first.",
+        neither="No difference shown in the AUC: with these images, either run could be the better one.",
+        unknown="The difference in the AUC is {}.",
+    )
+    print(f"\n{said}")
     print(NOTICE)
     return 0

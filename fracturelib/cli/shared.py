@@ -8,13 +8,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import FracturelibError
+from fracturelib.writing.verdicts import told
+
+if TYPE_CHECKING:
+    import pandas as pd
 from fracturelib.files import replaced
 
-PRINTED_METRICS = ("accuracy", "auc", "average_precision", "sensitivity", "specificity")
 NOTICE = "For teaching and research; no medical device."
 
 
@@ -40,6 +43,8 @@ def add_traceback(parser: argparse.ArgumentParser) -> None:
 
 def print_metrics(metrics: dict, data: str) -> None:
     """The model and both baselines, one metric a line, with the interval where it can be given."""
+    from fracturelib.evaluation import HEADLINE
+
     unit = metrics.get("unit", "sources")  # a run of an older version counted sources
     patients = f" of {metrics['n_units']} {unit}" if unit != "sources" else ""
     print(
@@ -49,7 +54,7 @@ def print_metrics(metrics: dict, data: str) -> None:
     models = list(dict.fromkeys(row["model"] for row in metrics["comparison"]))
     cells = {(row["model"], row["metric"]): _cell(row) for row in metrics["comparison"]}
     print(" " * 20 + "".join(f"{name:<22}" for name in models).rstrip())
-    for metric in PRINTED_METRICS:
+    for metric in (*HEADLINE, "average_precision"):
         print(f"{metric:<20}" + "".join(f"{cells[name, metric]:<22}" for name in models).rstrip())
     print(f"\n[ ]: 95 % interval, bootstrap over {unit}")
     for row in metrics["confusion"]:
@@ -59,14 +64,15 @@ def print_metrics(metrics: dict, data: str) -> None:
         print(f"warning: {sentence}")
 
 
-def print_differences(table, names: tuple[str, str], words: dict[str, str]) -> None:
+def print_differences(table: pd.DataFrame, names: tuple[str, str], *, higher: str, lower: str) -> None:
     """A table of `compare` or `drop_table`: both values, the difference with its interval, and the verdict in words."""
     print(f"{'':<14}{names[0]:<16}{names[1]:<16}difference [95 % interval]")
     for row in table.to_dict("records"):
         values = "".join(f"{_plain(row[side]):<16}" for side in ("first", "second"))
         ends = "" if math.isnan(row["low"]) else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
         difference = "" if math.isnan(row["difference"]) else f"{row['difference']:+.3f}{ends}"
-        print(f"{row['metric']:<14}{values}{difference:<26}{words.get(row['verdict'], row['verdict'])}".rstrip())
+        said = told(row["verdict"], row["reason"], row["unit"], higher=higher, lower=lower)
+        print(f"{row['metric']:<14}{values}{difference:<26}{said}".rstrip())
 
 
 def _plain(value: float) -> str:

@@ -1,6 +1,6 @@
 """Predictions → numbers with intervals, thresholds, calibration, and two baselines beside the model."""
 
-from fracturelib.evaluation.baselines import Scored, baseline_predictions, file_metadata
+from fracturelib.evaluation.baselines import baseline_predictions, file_metadata
 from fracturelib.evaluation.calibration import (
     apply_temperature,
     brier_decomposition,
@@ -17,13 +17,15 @@ from fracturelib.evaluation.consequences import (
     rates_at,
 )
 from fracturelib.evaluation.intervals import mean_interval, units_of, wilson_interval
-from fracturelib.evaluation.metrics import scores
+from fracturelib.evaluation.metrics import HEADLINE, METRICS, Scored, scores
 from fracturelib.evaluation.prevalence import predictive_value_table, predictive_values
 from fracturelib.evaluation.result import Evaluation, evaluate, predict
 from fracturelib.evaluation.subgroups import conspicuity_thirds, least_certain, subgroup_table, worst_errors
 from fracturelib.evaluation.thresholds import choose_threshold, describe_rule
 
 __all__ = [
+    "HEADLINE",
+    "METRICS",
     "Evaluation",
     "Scored",
     "apply_temperature",

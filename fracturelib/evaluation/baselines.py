@@ -8,7 +8,6 @@ Medicine 15 (2018), e1002683).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,22 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from fracturelib.errors import EvaluationError
+from fracturelib.evaluation.metrics import Scored
 from fracturelib.evaluation.thresholds import choose_threshold
 from fracturelib.images import read_radiograph
 
 MAJORITY, METADATA = "majority class", "metadata only"
-METADATA_FEATURES = ("log_width", "log_height", "log_aspect", "brightness", "contrast")
-
-
-class Scored(NamedTuple):
-    """Predictions (columns path, label, probability, source_id, …) and the threshold they are judged at."""
-
-    predictions: pd.DataFrame
-    threshold: float
 
 
 def file_metadata(table: pd.DataFrame, *, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
-    """One row per file of the table: the features of `METADATA_FEATURES`, in the table's row order.
+    """One row per file of the table, in its order: log_width, log_height, log_aspect, brightness and contrast.
 
     Brightness and contrast are mean and standard deviation of the grey values, 0…1, read at about 64 pixels.
 

@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.baselines import Scored
-from fracturelib.evaluation.intervals import percentile_interval, resample_weights, units_of
-from fracturelib.evaluation.metrics import check_predictions, scores, weighted_metrics
+from fracturelib.evaluation.intervals import (
+    Interval,
+    Units,
+    fewest_per_class,
+    percentile_interval,
+    units_of,
+    verdict_on,
+)
+from fracturelib.evaluation.metrics import HEADLINE, Scored, check_predictions, metric_draws, scores
+from fracturelib.writing.verdicts import Reason
 
-COMPARED = ("auc", "sensitivity", "specificity", "accuracy")
 
-
-def comparison_table(
-    models: Mapping[str, Scored | tuple[pd.DataFrame, float]], *, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def comparison_table(models: Mapping[str, Scored], *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """`scores` of several sets of predictions of the same files, long, with the column `model` in front.
 
     Raises:
@@ -64,45 +68,28 @@ def _check_same_files(first: pd.DataFrame, other: pd.DataFrame, name: str) -> No
         )
 
 
-def compare(
-    first: Scored | tuple[pd.DataFrame, float],
-    second: Scored | tuple[pd.DataFrame, float],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def compare(first: Scored, second: Scored, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Differences first - second on the same files, with paired 95 % bootstrap intervals over units.
 
-    Both are resampled together, so that what is hard for both cancels. Columns: metric (auc, sensitivity, specificity,
-    accuracy), first, second, difference, low, high, verdict ("no difference shown", "first is higher", "second is
-    higher", "not estimable: …").
+    Both are resampled together, so that what is hard for both cancels. One row for each metric of `HEADLINE`: metric,
+    first, second, difference, low, high, verdict (a `Verdict` on the difference), reason (why there is no interval),
+    unit.
 
     Raises:
         EvaluationError: the predictions are of different files.
     """
-    _check_same_files(first[0], second[0], "second")
-    left = first[0].reset_index(drop=True)
-    right = second[0].set_index("path").loc[left["path"]].reset_index()
-    labels, _ = check_predictions(left["label"], left["probability"])
-    units = units_of(left)
-    weights = [np.ones((1, len(labels))), *resample_weights(labels, units.codes, resamples=resamples, seed=seed)]
-    one = _draws(left, first[1], weights)
-    other = _draws(right, second[1], weights)
-    fewest = min(len(np.unique(units.codes[labels == value])) for value in (0, 1))
-    rows = []
-    for metric in COMPARED:
-        row = {"metric": metric, "first": one[metric][0], "second": other[metric][0]}
-        rows.append(row | _difference(one[metric] - other[metric], fewest, units.name))
-    return pd.DataFrame(rows)
+    _check_same_files(first.predictions, second.predictions, "second")
+    left = first.predictions.reset_index(drop=True)
+    right = second.predictions.set_index("path").loc[left["path"]].reset_index()
+    units = units_of(left)  # for both, and with one seed: every resample draws the same files of both
+    one, other = (
+        _draws(table, scored.threshold, units, resamples=resamples, seed=seed)
+        for table, scored in ((left, first), (right, second))
+    )
+    return _differences(one, other, fewest_per_class(left["label"].to_numpy(), units.codes), units.name)
 
 
-def drop_table(
-    internal: Scored | tuple[pd.DataFrame, float],
-    external: Scored | tuple[pd.DataFrame, float],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def drop_table(internal: Scored, external: Scored, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """How scores change from the internal to an external test: columns as `compare`, first external, second internal.
 
     The two sets hold different patients, so that they are resampled apart and nothing cancels. A negative difference
@@ -110,35 +97,36 @@ def drop_table(
     """
     sides, fewest = [], []
     for number, (predictions, threshold) in enumerate((external, internal)):
-        labels, _ = check_predictions(predictions["label"], predictions["probability"])
         units = units_of(predictions)
-        blocks = resample_weights(labels, units.codes, resamples=resamples, seed=seed + number)
-        sides.append(_draws(predictions, threshold, [np.ones((1, len(labels))), *blocks]))
-        fewest.append(min(len(np.unique(units.codes[labels == value])) for value in (0, 1)))
-    one, other = sides
+        sides.append(_draws(predictions, threshold, units, resamples=resamples, seed=seed + number))
+        fewest.append(fewest_per_class(predictions["label"].to_numpy(), units.codes))
+    return _differences(*sides, min(fewest), "patients or sources")
+
+
+def _draws(
+    predictions: pd.DataFrame, threshold: float, units: Units, *, resamples: int, seed: int
+) -> dict[str, NDArray[Any]]:
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    return metric_draws(labels, chances, units.codes, threshold=threshold, resamples=resamples, seed=seed)
+
+
+def _differences(
+    one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]], fewest: int, unit: str
+) -> pd.DataFrame:
+    """The rows of `compare` from the draws (1 + R,) of both sides."""
     rows = []
-    for metric in COMPARED:
-        row = {"metric": metric, "first": one[metric][0], "second": other[metric][0]}
-        rows.append(row | _difference(one[metric] - other[metric], min(fewest), "patients or sources"))
+    for metric in HEADLINE:
+        draws = one[metric] - other[metric]
+        low, high, reason = _difference(draws, fewest)
+        row = {"metric": metric, "first": one[metric][0], "second": other[metric][0], "difference": draws[0]}
+        rows.append(row | {"low": low, "high": high, "verdict": verdict_on(low, high), "reason": reason, "unit": unit})
     return pd.DataFrame(rows)
 
 
-def _draws(predictions: pd.DataFrame, threshold: float, weights: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Each compared metric for the data as they are, which come first, and for every resample: (1 + R,)."""
-    labels, chances = check_predictions(predictions["label"], predictions["probability"])
-    found = [weighted_metrics(labels, chances, threshold=threshold, weights=block) for block in weights]
-    return {metric: np.concatenate([block[metric] for block in found]) for metric in COMPARED}
-
-
-def _difference(draws: np.ndarray, fewest: int, unit: str) -> dict[str, Any]:
-    """Difference (the first of `draws`), its interval, and what may be said of it."""
+def _difference(draws: NDArray[Any], fewest: int) -> Interval:
+    """The interval of a difference, whose value is the first of its `draws` (1 + R,)."""
     if np.isnan(draws[0]):
-        low, high, verdict = np.nan, np.nan, "not estimable: the files are of one class only"
-    elif np.ptp(draws) == 0 and draws[0] == 0:
-        low, high, verdict = 0.0, 0.0, "no difference shown"
-    else:
-        low, high, verdict = percentile_interval(draws[1:], units=fewest, name=f"{unit} per class")
-        verdict = verdict.removeprefix("interval ")
-    if not verdict:
-        verdict = "first is higher" if low > 0 else "second is higher" if high < 0 else "no difference shown"
-    return {"difference": draws[0], "low": low, "high": high, "verdict": verdict}
+        return Interval(reason=Reason.ONE_CLASS)
+    if not draws.any():  # the same calls: no difference in any resample
+        return Interval(0.0, 0.0)
+    return percentile_interval(draws[1:], units=fewest, per_class=True)

@@ -12,20 +12,31 @@ Bootstrap* (1993), chapter 13, a little expanded for few units. By cluster: Fiel
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from scipy import stats
 
+from fracturelib.catalog.splits import group_numbers
 from fracturelib.errors import EvaluationError
+from fracturelib.writing.verdicts import FEWEST_UNITS, Reason, Verdict
 
-FEWEST_UNITS = 10  # below this a bootstrap interval is too narrow to be believed
 _CELLS = 2_000_000  # most weights held at once, so that memory stays near 100 MB however many files there are
 
 
-class Units(NamedTuple):
+class Interval(NamedTuple):
+    """The ends of a 95 % interval, NaN where there is none, and the reason for that."""
+
+    low: float = np.nan
+    high: float = np.nan
+    reason: Reason = Reason.NONE
+
+
+@dataclass(frozen=True)
+class Units:
     """What is counted as one observation: a whole number 0…k-1 per file, and the name of the unit, in the plural."""
 
     codes: NDArray[Any]
@@ -33,6 +44,7 @@ class Units(NamedTuple):
 
     @property
     def count(self) -> int:
+        """How many units there are: the effective sample size."""
         return len(np.unique(self.codes))
 
 
@@ -45,15 +57,14 @@ def units_of(predictions: pd.DataFrame) -> Units:
     sources = source_codes(predictions["source_id"], len(predictions))
     if "patient_id" not in predictions or predictions["patient_id"].isna().all():
         return Units(sources, "sources")
-    patients, _ = pd.factorize(predictions["patient_id"].to_numpy(dtype=object))  # -1 where unknown
-    known = patients >= 0
-    nodes = sources.max() + patients.max() + 2
-    links = sparse.coo_matrix(
-        (np.ones(known.sum()), (sources[known], sources.max() + 1 + patients[known])), shape=(nodes, nodes)
-    )
-    joined = sparse.csgraph.connected_components(links, directed=False)[1][sources]
-    codes = pd.factorize(joined)[0]
-    return Units(codes, "patients" if known.all() else "patients, or sources where the patient is unknown")
+    known = predictions["patient_id"].notna().all()
+    name = "patients" if known else "patients, or sources where the patient is unknown"
+    return Units(group_numbers(predictions, "patient_id"), name)
+
+
+def fewest_per_class(labels: NDArray[Any], codes: NDArray[Any]) -> int:
+    """How many units the class with fewer of them has."""
+    return min(len(np.unique(codes[labels == value])) for value in (0, 1))
 
 
 def source_codes(sources: ArrayLike | None, count: int) -> NDArray[Any]:
@@ -83,23 +94,34 @@ def resample_weights(labels: NDArray[Any], codes: NDArray[Any], *, resamples: in
         yield drawn[:, codes]
 
 
-def percentile_interval(draws: NDArray[Any], *, units: int, name: str = "units") -> tuple[float, float, str]:
-    """Low and high end of the 95 % interval of resampled values (R,), and a note where it is not estimable.
+def percentile_interval(
+    draws: NDArray[Any], *, units: int, per_class: bool = False, proportion: float | None = None
+) -> Interval:
+    """The 95 % interval of resampled values (R,).
 
-    `units` is the number of independent observations that decides whether the interval can be believed.
+    `units` is the number of independent observations that decides whether the interval can be believed, and
+    `per_class` says that it counts the smaller class. A `proportion` of exactly 0 or 1 has a Wilson interval over
+    its units, because the bootstrap has no width there.
     """
     defined = draws[~np.isnan(draws)]
     if units < FEWEST_UNITS:
-        reason = f"not estimable with fewer than {FEWEST_UNITS} {name} (here {units})"
-    elif len(defined) < 0.95 * len(draws):
-        reason = "not estimable: undefined in more than 5 % of the resamples"
-    elif np.ptp(defined) <= 1e-9:  # rounding alone is no width
-        reason = "not estimable: every resample gives the same value"
-    else:
-        tail = _tail(units)
-        low, high = np.quantile(defined, (tail, 1 - tail))
-        return float(low), float(high), ""
-    return np.nan, np.nan, f"interval {reason}"
+        return Interval(reason=Reason.FEW_PER_CLASS if per_class else Reason.FEW_UNITS)
+    if len(defined) < 0.95 * len(draws):
+        return Interval(reason=Reason.OFTEN_UNDEFINED)
+    if np.ptp(defined) <= 1e-9:  # rounding alone is no width
+        if proportion in (0.0, 1.0):
+            return Interval(*wilson_interval(proportion * units, units), Reason.WILSON)
+        return Interval(reason=Reason.NO_SPREAD)
+    tail = _tail(units)
+    low, high = np.quantile(defined, (tail, 1 - tail))
+    return Interval(float(low), float(high))
+
+
+def verdict_on(low: float, high: float) -> Verdict:
+    """What the interval of a difference shows."""
+    if np.isnan(low):
+        return Verdict.UNKNOWN
+    return Verdict.HIGHER if low > 0 else Verdict.LOWER if high < 0 else Verdict.NEITHER
 
 
 def _tail(units: int) -> float:
@@ -133,19 +155,17 @@ def wilson_interval(successes: float, total: float, *, confidence: float = 0.95)
 def mean_interval(
     values: ArrayLike, codes: NDArray[Any], *, proportion: bool = False, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Mean of values (n,) with its 95 % bootstrap interval over units: value, low, high, n, units, note.
+    """Mean of values (n,) with its 95 % bootstrap interval over units: value, low, high, reason, n, units.
 
     A `proportion` (values 0 and 1) of exactly 0 or 1 has a Wilson interval, as in `scores`.
     """
     values = np.asarray(values, dtype=float)
     if values.size == 0:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "units": 0, "note": "not estimable: no images"}
+        return {"value": np.nan, **Interval(reason=Reason.NO_FILES)._asdict(), "n": 0, "units": 0}
     units = len(np.unique(codes))
     one_stratum = np.zeros(len(values), dtype=int)
     blocks = resample_weights(one_stratum, codes, resamples=resamples, seed=seed)
     draws = np.concatenate([weights @ values / weights.sum(axis=1) for weights in blocks])
-    low, high, note = percentile_interval(draws, units=units)
-    if proportion and "same value" in note and values.mean() in (0.0, 1.0):
-        low, high = wilson_interval(values.mean() * units, units)
-        note = f"Wilson interval over {units} units"
-    return {"value": float(values.mean()), "low": low, "high": high, "n": len(values), "units": units, "note": note}
+    mean = float(values.mean())
+    interval = percentile_interval(draws, units=units, proportion=mean if proportion else None)
+    return {"value": mean, **interval._asdict(), "n": len(values), "units": units}

@@ -6,14 +6,22 @@ matrix, and each metric is a few matrix operations.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.intervals import percentile_interval, resample_weights, source_codes, wilson_interval
+from fracturelib.evaluation.intervals import (
+    Interval,
+    fewest_per_class,
+    percentile_interval,
+    resample_weights,
+    source_codes,
+    wilson_interval,
+)
+from fracturelib.writing.verdicts import Reason
 
 METRICS = {
     "accuracy": "accuracy",
@@ -26,17 +34,29 @@ METRICS = {
     "brier": "Brier score (lower is better)",
     "ece": "expected calibration error (lower is better)",
 }
+# What is shown on every page, in every figure and in every comparison, with its short name.
+HEADLINE = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy"}
+# The same for groups of files: their shares of fractures differ, and the accuracy depends on that share.
+HEADLINE_OF_GROUPS = {metric: name for metric, name in HEADLINE.items() if metric != "accuracy"}
 PROPORTIONS = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
+RANKINGS = ("auc", "average_precision")
 CALIBRATION_BINS = 10  # of equal width, as in Guo et al., ICML 2017
 
 _UNDEFINED = {
-    "auc": "the files are of one class only",
-    "average_precision": "the files are of one class only",
-    "sensitivity": "there is no fractured file",
-    "specificity": "every file is fractured",
-    "ppv": "no file was called fractured",
-    "npv": "every file was called fractured",
+    "auc": Reason.ONE_CLASS,
+    "average_precision": Reason.ONE_CLASS,
+    "sensitivity": Reason.NO_FRACTURE,
+    "specificity": Reason.ALL_FRACTURED,
+    "ppv": Reason.NONE_CALLED,
+    "npv": Reason.ALL_CALLED,
 }
+
+
+class Scored(NamedTuple):
+    """Predictions (columns path, label, probability, source_id, …) and the threshold they are judged at."""
+
+    predictions: pd.DataFrame
+    threshold: float
 
 
 def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -118,6 +138,22 @@ def _ranking(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray
     return auc, np.where(negatives > 0, average_precision, np.nan)
 
 
+def metric_draws(
+    labels: NDArray[Any],
+    probabilities: NDArray[Any],
+    codes: NDArray[Any],
+    *,
+    threshold: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Every metric (1 + R,): first of the files as they are, then of every resample of the units in `codes` (n,)."""
+    blocks = [weighted_metrics(labels, probabilities, threshold=threshold)]
+    for weights in resample_weights(labels, codes, resamples=resamples, seed=seed):
+        blocks.append(weighted_metrics(labels, probabilities, threshold=threshold, weights=weights))
+    return {metric: np.concatenate([block[metric] for block in blocks]) for metric in METRICS}
+
+
 def scores(
     labels: ArrayLike,
     probabilities: ArrayLike,
@@ -128,13 +164,13 @@ def scores(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row per metric: metric, value, low, high, wilson_low, wilson_high, n, units, unit, note.
+    """One row per metric: metric, value, low, high, wilson_low, wilson_high, n, units, unit, reason.
 
     `n` counts the files that a metric is computed from, `units` their independent observations: the values of
     `sources` (n,), which `unit` names. `low` and `high` are the 95 % bootstrap interval over these. Where a value or
-    its interval cannot be estimated, the numbers are NaN and `note` says so and why. A proportion of exactly 0 or 1
-    has a Wilson interval over its units, because the bootstrap has no width there. `wilson_low` and `wilson_high`
-    are for comparison: given for proportions where every file is a unit of its own.
+    its interval cannot be estimated, the numbers are NaN and `reason` is why. A proportion of exactly 0 or 1 has a
+    Wilson interval over its units. `wilson_low` and `wilson_high` are for comparison: given for proportions where
+    every file is a unit of its own.
 
     Raises:
         EvaluationError: see `check_predictions`; a file without a source.
@@ -142,21 +178,18 @@ def scores(
     truth, chance = check_predictions(labels, probabilities)
     codes = source_codes(sources, len(truth))
     unit = unit or ("files" if sources is None else "sources")
-    point = weighted_metrics(truth, chance, threshold=threshold)
-    blocks = [
-        weighted_metrics(truth, chance, threshold=threshold, weights=weights)
-        for weights in resample_weights(truth, codes, resamples=resamples, seed=seed)
-    ]
-    called = chance >= threshold
+    draws = metric_draws(truth, chance, codes, threshold=threshold, resamples=resamples, seed=seed)
+    called, fewest = chance >= threshold, fewest_per_class(truth, codes)
     rows = []
     for metric in METRICS:
         used = _files_used(metric, truth, called)
-        draws = np.concatenate([block[metric] for block in blocks])
-        row = {"metric": metric, "value": float(point[metric][0]), "n": int(used.sum())}
-        row |= {"units": len(np.unique(codes[used])), "unit": unit}
-        rows.append(row | _interval(row, draws, _decisive(metric, truth, codes, row["units"]), np.ptp(chance) == 0))
-    columns = ["metric", "value", "low", "high", "wilson_low", "wilson_high", "n", "units", "unit", "note"]
-    return pd.DataFrame(rows)[columns]
+        value, n, units = float(draws[metric][0]), int(used.sum()), len(np.unique(codes[used]))
+        every_file = metric in PROPORTIONS and units == n and n > 0
+        wilson = wilson_interval(value * units, units) if every_file else (np.nan, np.nan)
+        interval = _interval(metric, draws[metric], units, fewest, constant=np.ptp(chance) == 0)
+        rows.append((metric, value, interval.low, interval.high, *wilson, n, units, unit, interval.reason))
+    columns = ["metric", "value", "low", "high", "wilson_low", "wilson_high", "n", "units", "unit", "reason"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _files_used(metric: str, labels: NDArray[Any], called: NDArray[Any]) -> NDArray[Any]:
@@ -165,26 +198,13 @@ def _files_used(metric: str, labels: NDArray[Any], called: NDArray[Any]) -> NDAr
     return masks.get(metric, np.ones(len(labels), dtype=bool))
 
 
-def _decisive(metric: str, labels: NDArray[Any], codes: NDArray[Any], units: int) -> int:
-    """The number of units that decides whether an interval can be believed."""
-    if metric in ("auc", "average_precision"):  # a ranking is only as certain as its smaller class
-        return min(len(np.unique(codes[labels == value])) for value in (0, 1))
-    return units
-
-
-def _interval(row: dict[str, Any], draws: NDArray[Any], decisive: int, constant: bool) -> dict[str, Any]:
-    """Ends of the intervals and the note of one metric; `draws` (R,) are its resampled values."""
-    metric, value, units = row["metric"], row["value"], row["units"]
-    ends = dict.fromkeys(("low", "high", "wilson_low", "wilson_high"), np.nan)
+def _interval(metric: str, draws: NDArray[Any], units: int, fewest: int, *, constant: bool) -> Interval:
+    """The interval of one metric from its `draws` (1 + R,), of which the first is its value."""
+    value = draws[0]
     if np.isnan(value):
-        return ends | {"note": f"not estimable: {_UNDEFINED[metric]}"}
-    if metric in PROPORTIONS and units == row["n"]:
-        ends["wilson_low"], ends["wilson_high"] = wilson_interval(value * units, units)
+        return Interval(reason=_UNDEFINED[metric])
     if constant:
-        return ends | {"note": "interval not estimable: the same probability for every file"}
-    name = f"{row['unit']} per class" if metric in ("auc", "average_precision") else row["unit"]
-    ends["low"], ends["high"], note = percentile_interval(draws, units=decisive, name=name)
-    if "same value" in note and metric in PROPORTIONS and value in (0.0, 1.0):
-        ends["low"], ends["high"] = wilson_interval(value * units, units)
-        note = f"Wilson interval over {units} {row['unit']}"
-    return ends | {"note": note}
+        return Interval(reason=Reason.SAME_PROBABILITY)
+    if metric in RANKINGS:  # a ranking is only as certain as its smaller class
+        return percentile_interval(draws[1:], units=fewest, per_class=True)
+    return percentile_interval(draws[1:], units=units, proportion=value if metric in PROPORTIONS else None)

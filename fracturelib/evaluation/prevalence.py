@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.intervals import percentile_interval, resample_weights, units_of
-from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
+from fracturelib.evaluation.intervals import Interval, fewest_per_class, percentile_interval, units_of
+from fracturelib.evaluation.metrics import check_predictions, metric_draws
+from fracturelib.writing.verdicts import Reason
 
 PREVALENCES = (0.02, 0.1, 0.3, 0.5)
 
@@ -38,8 +39,8 @@ def predictive_value_table(
 ) -> pd.DataFrame:
     """Predictive values at stated prevalences with 95 % bootstrap intervals over units.
 
-    Columns: prevalence, then ppv and npv, each followed by its `_low`, `_high` and `_note`, which says what is not
-    estimable and why.
+    Columns: prevalence, then ppv and npv, each followed by its `_low`, `_high` and `_reason` (why one of them is
+    missing), and unit.
 
     Raises:
         EvaluationError: a prevalence outside 0…1; see `check_predictions`.
@@ -48,26 +49,25 @@ def predictive_value_table(
         raise EvaluationError(f"a prevalence must lie between 0 and 1, not {list(prevalences)}")
     labels, chances = check_predictions(predictions["label"], predictions["probability"])
     units = units_of(predictions)
-    weights = [np.ones((1, len(labels)))]  # the data as they are come first
-    weights += resample_weights(labels, units.codes, resamples=resamples, seed=seed)
-    found = [weighted_metrics(labels, chances, threshold=threshold, weights=block) for block in weights]
-    sensitivity, specificity = (np.concatenate([one[name] for one in found]) for name in ("sensitivity", "specificity"))
-    fewest = min(len(np.unique(units.codes[labels == value])) for value in (0, 1))
+    found = metric_draws(labels, chances, units.codes, threshold=threshold, resamples=resamples, seed=seed)
+    fewest = fewest_per_class(labels, units.codes)
     rows = []
     for prevalence in prevalences:
         row: dict[str, Any] = {"prevalence": float(prevalence)}
-        for name, draws in zip(("ppv", "npv"), _by_bayes(sensitivity, specificity, prevalence), strict=True):
-            row |= _cells(name, draws, fewest, units.name)
-        rows.append(row)
+        worth = _by_bayes(found["sensitivity"], found["specificity"], prevalence)
+        for name, draws in zip(("ppv", "npv"), worth, strict=True):
+            interval = _interval(draws, fewest)
+            row[name] = float(draws[0])
+            row |= {f"{name}_{end}": value for end, value in interval._asdict().items()}
+        rows.append(row | {"unit": units.name})
     return pd.DataFrame(rows)
 
 
-def _cells(name: str, draws: NDArray[Any], fewest: int, unit: str) -> dict[str, Any]:
-    low, high, note = percentile_interval(draws[1:], units=fewest, name=f"{unit} per class")
+def _interval(draws: NDArray[Any], fewest: int) -> Interval:
+    """The interval of a predictive value, which is the first of its `draws` (1 + R,)."""
     if np.isnan(draws[0]):
-        reason = "the files are of one class only" if fewest == 0 else "no file is called so"
-        low, high, note = np.nan, np.nan, f"not estimable: {reason}"
-    return {name: float(draws[0]), f"{name}_low": low, f"{name}_high": high, f"{name}_note": note}
+        return Interval(reason=Reason.ONE_CLASS if fewest == 0 else Reason.NOT_CALLED_SO)
+    return percentile_interval(draws[1:], units=fewest, per_class=True)
 
 
 def _by_bayes(

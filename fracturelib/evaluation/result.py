@@ -14,14 +14,14 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import EvaluationError
-from fracturelib.evaluation.baselines import Scored
-from fracturelib.evaluation.calibration import apply_temperature, calibration_summary, calibration_table
+from fracturelib.evaluation.calibration import calibration_summary, calibration_table
 from fracturelib.evaluation.comparison import compare, comparison_table
 from fracturelib.evaluation.consequences import confusion_at
-from fracturelib.evaluation.intervals import FEWEST_UNITS, Units, units_of
-from fracturelib.evaluation.metrics import check_predictions
+from fracturelib.evaluation.intervals import Units, units_of
+from fracturelib.evaluation.metrics import Scored, check_predictions
 from fracturelib.evaluation.prevalence import predictive_value_table
 from fracturelib.evaluation.subgroups import subgroup_table
+from fracturelib.writing.verdicts import FEWEST_UNITS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +43,6 @@ class Evaluation:
         report: precision, recall, f1-score and support per class, then the averages.
         prevalence: see `predictive_value_table`.
         calibration, calibration_summary: see `calibration_table` and the function of that name.
-        calibrated: `calibration_table` with the temperature; empty without one.
         subgroups: see `subgroup_table`; empty where the table has no such columns.
         threshold: a file is called fractured when its probability is at least this.
         threshold_rule: the rule by which it was chosen on validation, or the fixed number, as text.
@@ -62,7 +61,6 @@ class Evaluation:
     report: pd.DataFrame
     prevalence: pd.DataFrame
     calibration: pd.DataFrame
-    calibrated: pd.DataFrame
     calibration_summary: pd.DataFrame
     subgroups: pd.DataFrame
     threshold: float
@@ -82,7 +80,7 @@ class Evaluation:
         return float(self.scores.set_index("metric").loc[metric, "value"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: a table is a list of rows, NaN is null (its row's `note` says why)."""
+        """Plain values for JSON: a table is a list of rows, NaN is null (its row's `reason` says why)."""
         return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
 
 
@@ -179,7 +177,6 @@ def evaluate(
     called = (chances >= threshold).astype(int)
     own = comparison[comparison["model"] == MODEL].drop(columns="model").reset_index(drop=True)
     units = units_of(predictions)
-    cooled = None if temperature is None else apply_temperature(chances, temperature)
     again = {"threshold": threshold, "resamples": max(1, resamples // 2), "seed": seed}
     return Evaluation(
         scores=own,
@@ -189,7 +186,6 @@ def evaluate(
         report=_report(labels, called),
         prevalence=predictive_value_table(predictions, **again),
         calibration=calibration_table(labels, chances),
-        calibrated=pd.DataFrame() if cooled is None else calibration_table(labels, cooled),
         calibration_summary=calibration_summary(labels, chances, temperature=temperature),
         subgroups=subgroup_table(predictions, **again),
         threshold=float(threshold),
@@ -213,7 +209,7 @@ def _differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> 
         for name, other in models.items()
         if name != MODEL
     ]
-    columns = ["baseline", "metric", "first", "second", "difference", "low", "high", "verdict"]
+    columns = ["baseline", "metric", "first", "second", "difference", "low", "high", "verdict", "reason", "unit"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 

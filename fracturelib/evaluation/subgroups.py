@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fracturelib.catalog import BOX
 from fracturelib.evaluation.comparison import scores_of
-from fracturelib.evaluation.intervals import FEWEST_UNITS
+from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS
+from fracturelib.writing.verdicts import FEWEST_UNITS, Reason
 
 # Columns that describe the file or the prediction, not the patient: no subgroups from these.
 NOT_SUBGROUPS = (
     "path", "split", "label", "source_id", "patient_id", "width", "height", "truncated", "sha256", "file",
-    "probability", "prediction", "bbox_x", "bbox_y", "bbox_w", "bbox_h",
+    "probability", "prediction", *BOX,
 )  # fmt: skip
 THIRDS = ("1 hard to see", "2 medium", "3 easy to see")  # of the fractures by conspicuity; the numbers keep their order
 
@@ -21,11 +23,12 @@ THIRDS = ("1 hard to see", "2 medium", "3 easy to see")  # of the fractures by c
 def subgroup_table(
     predictions: pd.DataFrame, *, threshold: float, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Sensitivity, specificity and AUC for each value of every optional column with 2 to 12 values.
+    """The metrics of `HEADLINE_OF_GROUPS` for each value of every optional column with 2 to 12 values.
 
-    Columns: column, group, n, units, unit, n_fractured, then for each metric its value, `_low` and `_high`, and note,
-    which warns of small groups and says what is not estimable. Columns that hold nearly as many values as files
-    describe files, not groups, and are left out; `conspicuity`, a number, is cut into thirds of the fractures.
+    Columns: column, group, n, units, unit, n_fractured, units_with and units_without (a fracture), then each metric
+    with its `_low` and `_high`, and reason: why one of them is missing or not to be trusted. Columns that hold nearly
+    as many values as files describe files, not groups, and are left out; `conspicuity`, a number, is cut into thirds
+    of the fractures.
     """
     rows = []
     for column in predictions.columns.difference(NOT_SUBGROUPS, sort=False):
@@ -57,28 +60,22 @@ def conspicuity_thirds(conspicuity: pd.Series) -> pd.Series:
 
 
 def _subgroup_row(part: pd.DataFrame, result: pd.DataFrame) -> dict[str, Any]:
+    counts = [int(result.loc[metric, "units"]) for metric in ("sensitivity", "specificity")]
     row: dict[str, Any] = {
         "n": len(part),
         "units": int(result.loc["accuracy", "units"]),
         "unit": result.loc["accuracy", "unit"],
         "n_fractured": int(part["label"].sum()),
+        "units_with": counts[0],
+        "units_without": counts[1],
     }
-    for metric in ("sensitivity", "specificity", "auc"):
+    for metric in HEADLINE_OF_GROUPS:
         row[metric] = result.loc[metric, "value"]
         row[f"{metric}_low"], row[f"{metric}_high"] = result.loc[metric, ["low", "high"]]
-    unit = row["unit"]
-    counts = [int(result.loc[metric, "units"]) for metric in ("sensitivity", "specificity")]
-    missing = [text for text, count in zip(("with", "without"), counts, strict=True) if count == 0]
-    if missing:
-        row["note"] = f"not estimable in part: no files {missing[0]} a fracture"
-    elif min(counts) < FEWEST_UNITS:
-        row["note"] = f"small group: {counts[0]} with and {counts[1]} without a fracture ({unit})"
-    else:
-        notes = [note for note in result.loc[["auc", "sensitivity", "specificity"], "note"] if note]
-        row["note"] = notes[0] if notes else ""
-    if missing and 0 < max(counts) < FEWEST_UNITS:
-        row["note"] += f"; small group ({unit}: {max(counts)})"
-    return row
+    if min(count for count in counts if count) < FEWEST_UNITS:  # the group has one file at least
+        return row | {"reason": Reason.FEW_PER_CLASS}
+    reasons = [reason for reason in result.loc[list(HEADLINE_OF_GROUPS), "reason"] if reason]
+    return row | {"reason": reasons[0] if reasons else Reason.NONE}
 
 
 def worst_errors(predictions: pd.DataFrame, *, threshold: float, count: int = 8) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fracturelib.evaluation.metrics import METRICS
+from fracturelib.evaluation.metrics import HEADLINE, METRICS
 from fracturelib.plots.style import styled
 from fracturelib.writing.palette import FAINT, INK
 from fracturelib.writing.words import shorten, wrap
@@ -18,7 +18,7 @@ from fracturelib.writing.words import shorten, wrap
 def score_forest(
     comparison: pd.DataFrame,
     *,
-    metrics: Sequence[str] = ("auc", "sensitivity", "specificity", "accuracy"),
+    metrics: Sequence[str] = tuple(HEADLINE),
     ax: Axes,
 ) -> Axes:
     """The model beside its baselines, metric by metric, with 95 % intervals; an open marker has no
@@ -29,7 +29,7 @@ def score_forest(
     for number, (model, colour) in enumerate(zip(models, colours, strict=False)):
         y = np.arange(len(metrics)) + 0.8 * (number + 0.5) / len(models) - 0.4
         _forest_points(ax, y, rows.loc[model].loc[list(metrics)], colour, "osD^v"[number % 5], model)
-    ax.set_yticks(range(len(metrics)), ["AUC" if metric == "auc" else wrap(METRICS[metric], 20) for metric in metrics])
+    ax.set_yticks(range(len(metrics)), [HEADLINE.get(metric, wrap(METRICS[metric], 20)) for metric in metrics])
     ax.set(xlim=(-0.02, 1.02), ylim=(len(metrics) - 0.5, -0.5), xlabel="score (0 to 1), with 95 % interval")
     for line in range(1, len(metrics)):
         ax.axhline(line - 0.5, color=FAINT, linewidth=0.5)

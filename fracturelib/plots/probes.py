@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from fracturelib.evaluation.metrics import check_predictions
+from fracturelib.evaluation.metrics import HEADLINE, check_predictions
 from fracturelib.evaluation.thresholds import expected_cost, operating_points
 from fracturelib.plots.style import legend_above, say, styled
 from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK
@@ -20,7 +20,6 @@ CHANCE, CENTRE = "#E69F00", "#56B4E9"
 @styled
 def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes) -> Axes:
     """One metric of the pictures as they are (dashed line) and, per kind of damage, from mild to strong."""
-    names = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
     clean = robustness[robustness["perturbation"] == "none"].iloc[0]
     kinds = list(dict.fromkeys(robustness.loc[robustness["perturbation"] != "none", "perturbation"]))
     if np.isnan(clean[metric]):
@@ -37,7 +36,7 @@ def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes
             ax.vlines(at, row[f"{metric}_low"], row[f"{metric}_high"], color=INK, linewidth=1.5)
             ax.plot(at, row[metric], "o", markersize=size, color=INK, markerfacecolor=INK if known else "white")
     ax.set_xticks(range(len(kinds)), kinds)
-    ax.set(ylabel=names[metric], xlabel="damage, from mild (small dot) to strong", ylim=(-0.02, 1.02))
+    ax.set(ylabel=HEADLINE[metric], xlabel="damage, from mild (small dot) to strong", ylim=(-0.02, 1.02))
     if metric == "auc":
         ax.axhline(0.5, linestyle=":", color=FAINT, label="guessing: 0.50")
     ax.grid(False, axis="x")

@@ -11,12 +11,12 @@ import pandas as pd
 
 from fracturelib.catalog import describe, shared_sources
 from fracturelib.config import CLASS_NAMES
-from fracturelib.evaluation import Evaluation
-from fracturelib.evaluation.metrics import METRICS
+from fracturelib.evaluation import HEADLINE, METRICS, Evaluation
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
 from fracturelib.report.tested import Tested
 from fracturelib.writing.tables import MISSING, cell, grid, interval, number, signed_cell
+from fracturelib.writing.verdicts import explained, told
 from fracturelib.writing.words import SPLIT_NAMES
 
 RANDOM_WEIGHTS = (
@@ -88,23 +88,18 @@ def _moment(text: str) -> str:
 def _result(evaluation: Evaluation) -> dict[str, Any]:
     own = evaluation.scores.set_index("metric")
     cards = []
-    for metric, title in (
-        ("auc", "AUC"),
-        ("sensitivity", "Sensitivity"),
-        ("specificity", "Specificity"),
-        ("accuracy", "Accuracy"),
-    ):
+    for metric, title in HEADLINE.items():
         row = own.loc[metric]
         ends = interval(row["low"], row["high"], 2)
-        detail = f"95 % interval {ends}" if ends else row["note"]
-        cards.append({"title": title, "value": number(row["value"], 2), "detail": detail})
+        detail = f"95 % interval {ends}" if ends else explained(row["reason"], row["unit"], row["units"])
+        cards.append({"title": title[0].upper() + title[1:], "value": number(row["value"], 2), "detail": detail})
     healthy = evaluation.n_files - evaluation.n_fractured
     return {
         "cards": cards,
         "size_sentence": f"{evaluation.n_files:,} files ({evaluation.n_fractured:,} fractured, {healthy:,} not) from "
         f"{evaluation.n_sources:,} original images{_independent(evaluation)}, which is the effective sample size.",
         "unit": evaluation.unit,
-        "verdicts": [_verdict(row) for row in evaluation.differences.itertuples() if row.metric == "auc"],
+        "verdicts": [_verdict(row) for row in evaluation.differences.to_dict("records") if row["metric"] == "auc"],
         "scores": _scores(evaluation.comparison),
         "score_notes": _score_notes(evaluation.comparison),
         "wilson": _wilson(evaluation.scores),
@@ -128,29 +123,33 @@ def _wilson(scores: pd.DataFrame) -> dict[str, Any]:
 
 def _drop(drop: pd.DataFrame | None) -> dict[str, Any]:
     """External beside internal scores."""
-    words = {"first is higher": "higher elsewhere", "second is higher": "lower elsewhere"}
     rows = [
         [
             METRICS[row["metric"]],
             number(row["second"]),
             number(row["first"]),
             signed_cell(row["difference"], row["low"], row["high"]),
-            words.get(row["verdict"], row["verdict"]),
+            told(row["verdict"], row["reason"], row["unit"], higher="higher elsewhere", lower="lower elsewhere"),
         ]
         for row in (drop.to_dict("records") if drop is not None else ())
     ]
     return grid(["metric", "internal test", "external test", "difference", "in words"], rows, numeric=(1, 2, 3), wide=4)
 
 
-def _verdict(row: Any) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     """Whether the model's AUC beats a baseline's, in one sentence."""
-    start = f"Against the baseline “{row.baseline}” the AUC differs by {row.difference:+.2f}"
-    if np.isnan(row.difference):
-        return f"A difference in AUC from the baseline “{row.baseline}” is not estimable."
-    if np.isnan(row.low):
-        return f"{start}; the interval is {row.verdict}."
-    words = {"first is higher": "the model is better", "second is higher": "the model is worse"}
-    return f"{start} (paired 95 % interval {row.low:+.2f} to {row.high:+.2f}): {words.get(row.verdict, row.verdict)}."
+    if np.isnan(row["difference"]):
+        return f"A difference in AUC from the baseline “{row['baseline']}” is not estimable."
+    said = told(
+        row["verdict"],
+        row["reason"],
+        row["unit"],
+        higher="the model is better",
+        lower="the model is worse",
+        unknown="the interval is {}",
+    )
+    ends = "" if np.isnan(row["low"]) else f" (paired 95 % interval {row['low']:+.2f} to {row['high']:+.2f})"
+    return f"Against the baseline “{row['baseline']}” the AUC differs by {row['difference']:+.2f}{ends}: {said}."
 
 
 def _scores(comparison: pd.DataFrame) -> dict[str, Any]:
@@ -163,7 +162,8 @@ def _scores(comparison: pd.DataFrame) -> dict[str, Any]:
 
 def _score_notes(comparison: pd.DataFrame) -> list[str]:
     """Each note once, with the models and metrics that it is about."""
-    noted = comparison[comparison["note"] != ""]
+    notes = [explained(row.reason, row.unit, row.units) for row in comparison.itertuples()]
+    noted = comparison.assign(note=notes).query("note != ''")
     about: dict[tuple[str, str], list[str]] = {}
     for (model, note), metrics in noted.groupby(["model", "note"], sort=False)["metric"]:
         about.setdefault((", ".join(map(_short, metrics)), note), []).append(model)

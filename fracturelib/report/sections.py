@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation, describe_rule
+from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS
+from fracturelib.stress import describe_level
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING, cell, grid, number, share, signed_cell
+from fracturelib.writing.verdicts import subgroup_caution, told
 from fracturelib.writing.words import percent
 
 QUANTITIES = {
@@ -23,6 +25,7 @@ QUANTITIES = {
     "log_loss": "log loss",
 }
 LEVELS = ("chance", "centre")
+HIGHER_AUC, LOWER_AUC = "higher than on the unchanged pictures", "lower than on the unchanged pictures"
 PARTS = ("reliability", "resolution", "uncertainty", "within_bins")
 
 
@@ -50,7 +53,7 @@ def _prevalence(prevalence: pd.DataFrame) -> dict[str, Any]:
         for name in ("ppv", "npv"):
             value, low, high = (row[name + end] for end in ("", "_low", "_high"))
             if np.isnan(value):
-                cells.append({"main": "not estimable", "small": row[f"{name}_note"].removeprefix("not estimable: ")})
+                cells.append({"main": "not estimable", "small": str(row[f"{name}_reason"])})
             else:
                 small = "no interval" if np.isnan(low) else f"({share(low)} to {share(high)})"
                 cells.append({"main": share(value), "small": small})
@@ -91,17 +94,13 @@ def subgroups(table: pd.DataFrame) -> dict[str, Any]:
     """Scores by group, small groups marked."""
     rows = []
     for row in table.to_dict("records"):
-        cells = _cells(row, ("sensitivity", "specificity", "auc"))
+        cells = [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in HEADLINE_OF_GROUPS]
+        note = subgroup_caution(row["units_with"], row["units_without"], row["unit"], row["reason"])
         group = f"{str(row['column']).replace('_', ' ')}: {row['group']}"
-        rows.append([group, f"{row['n']:,}", f"{row['units']:,}", *cells, row["note"]])
+        rows.append([group, f"{row['n']:,}", f"{row['units']:,}", *cells, note])
     unit = table["unit"].iloc[0] if len(table) else "units"
-    return grid(
-        ["group", "files", unit, "sensitivity", "specificity", "AUC", "note"], rows, numeric=(1, 2, 3, 4, 5), wide=6
-    )
-
-
-def _cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[dict[str, str]]:
-    return [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in metrics]
+    head = ["group", "files", unit, *HEADLINE_OF_GROUPS.values(), "note"]
+    return grid(head, rows, numeric=range(1, len(head) - 1), wide=len(head) - 1)
 
 
 def probes(found: Probes) -> dict[str, Any]:
@@ -119,15 +118,15 @@ def probes(found: Probes) -> dict[str, Any]:
 
 
 def _robustness(table: pd.DataFrame) -> dict[str, Any]:
-    head = ["pictures", "AUC", "change of AUC, paired", "sensitivity", "specificity", "in words"]
+    head = ["pictures", *HEADLINE_OF_GROUPS.values(), "change of AUC, paired", "in words"]
     rows = []
     for row in table.to_dict("records"):
-        kind = "as they are" if row["perturbation"] == "none" else f"{row['perturbation']}: {row['words']}"
-        scores = _cells(row, ("auc", "sensitivity", "specificity"))
+        kind, damage = row["perturbation"], describe_level(row["perturbation"], row["level"])
         change = signed_cell(row["auc_change"], row["auc_change_low"], row["auc_change_high"])
-        change = "" if row["perturbation"] == "none" else change
-        rows.append([kind, scores[0], change, *scores[1:], row["verdict"]])
-    return grid(head, rows, numeric=(1, 2, 3, 4), wide=5)
+        said = told(row["verdict"], row["reason"], row["unit"], higher=HIGHER_AUC, lower=LOWER_AUC)
+        scores = [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in HEADLINE_OF_GROUPS]
+        rows.append([damage, *scores, "", ""] if kind == "none" else [f"{kind}: {damage}", *scores, change, said])
+    return grid(head, rows, numeric=range(1, len(head) - 1), wide=len(head) - 1)
 
 
 def _robustness_sentence(table: pd.DataFrame) -> str:
@@ -152,25 +151,29 @@ def _localisation_sentences(table: pd.DataFrame) -> list[str]:
         return [f"Whether the model looks at the fracture: {MISSING} (no fracture boxes are known for these data)."]
     hit = table.set_index("measure").loc["hit rate"]
     words = {"chance": "chance", "centre": "always pointing at the middle of the picture"}
-    told = {"above": "more often than", "below": "less often than"}
     sentences = [
         f"On {hit['n']} test images with a known fracture box, Grad-CAM's hottest place lies in the box (with a "
         f"tolerance of half a cell of the map) in {percent(hit['value'], 1)} of cases."
     ]
     for level in LEVELS:
-        verdict = hit[f"against_{level}"]
-        if verdict in told:
-            sentences.append(f"That is {told[verdict]} by {words[level]} ({percent(hit[level], 1)}).")
-        else:
-            sentences.append(f"Against {words[level]} ({percent(hit[level], 1)}): {verdict}.")
+        at = f"{words[level]} ({percent(hit[level], 1)})"
+        said = told(
+            hit[f"against_{level}"],
+            hit[f"against_{level}_reason"],
+            higher=f"That is more often than by {at}.",
+            lower=f"That is less often than by {at}.",
+            neither=f"Against {at}: no difference shown.",
+            unknown=f"Against {at}: {{}}.",
+        )
+        sentences.append(said)
     return sentences
 
 
 def _occlusion(table: pd.DataFrame) -> dict[str, Any]:
-    rows = [
-        [row["erased"], signed_cell(row["value"], row["low"], row["high"]), row["note"] or row["verdict"]]
-        for row in table.to_dict("records")
-    ]
+    rows = []
+    for row in table.to_dict("records"):
+        said = told(row["verdict"], row["reason"], higher="rises", lower="falls", neither="no change shown")
+        rows.append([row["erased"], signed_cell(row["value"], row["low"], row["high"]), said])
     return grid(["erased from the picture", "mean change of P(fractured)", "in words"], rows, numeric=(1,), wide=2)
 
 
@@ -178,8 +181,6 @@ def _occlusion_sentence(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     row = table.set_index("erased").loc["difference"]
-    if row["verdict"] == "falls":
-        return "After erasing the fracture the probability ends lower than after erasing an equal box elsewhere."
-    if row["verdict"] == "rises":
-        return "After erasing the fracture the probability ends higher than after erasing an equal box elsewhere."
-    return "No difference is shown between erasing the fracture and erasing an equal box elsewhere."
+    none = "No difference is shown between erasing the fracture and erasing an equal box elsewhere."
+    ends = "After erasing the fracture the probability ends {} than after erasing an equal box elsewhere."
+    return told(row["verdict"], higher=ends.format("higher"), lower=ends.format("lower"), neither=none, unknown=none)

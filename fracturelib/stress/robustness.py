@@ -18,6 +18,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.comparison import compare, scores_of
 from fracturelib.evaluation.intervals import units_of
+from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS, Scored
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +31,18 @@ PERTURBATIONS: dict[str, tuple[float, ...]] = {
     "contrast": (0.75, 0.5, 0.25),
     "rotation": (5.0, 15.0, 30.0),
 }
-LEVEL_WORDS = {
+_LEVEL_WORDS = {
+    "none": "as they are",
     "noise": "standard deviation {:g} (black to white is 1)",
     "blur": "{:g} % of the picture's side",
     "contrast": "{:g} times the contrast",
     "rotation": "{:g} degrees",
 }
+
+
+def describe_level(kind: str, level: float) -> str:
+    """What a level of a kind of damage means, in words."""
+    return _LEVEL_WORDS[kind].format(level)
 
 
 def perturb(image: NDArray[Any], kind: str, level: float, rng: np.random.Generator) -> NDArray[Any]:
@@ -74,8 +81,8 @@ def robustness_table(
 ) -> pd.DataFrame:
     """Scores of about `count` rows of `table`, as they are (perturbation "none") and at every level of every kind.
 
-    Columns: perturbation, level, words, n, units, unit, then for auc, sensitivity and specificity the value, `_low`
-    and `_high`; auc_change with `_low` and `_high`, paired with the unchanged pictures; verdict (of the AUC).
+    Columns: perturbation, level, n, units, unit, then each metric of `HEADLINE_OF_GROUPS` with its `_low` and `_high`;
+    auc_change with `_low` and `_high`, paired with the unchanged pictures, and its verdict and reason.
 
     Raises:
         EvaluationError: unknown kind; the table is empty.
@@ -150,13 +157,11 @@ def _row(
     kind: str, level: float, clean: pd.DataFrame, changed: pd.DataFrame, threshold: float, options: Mapping[str, int]
 ) -> dict[str, Any]:
     result = scores_of(changed, threshold=threshold, **options).set_index("metric")
-    words = "as they are" if kind == "none" else LEVEL_WORDS[kind].format(level)
-    row: dict[str, Any] = {"perturbation": kind, "level": float(level), "words": words, "n": len(changed)}
+    row: dict[str, Any] = {"perturbation": kind, "level": float(level), "n": len(changed)}
     row |= {"units": int(result.loc["accuracy", "units"]), "unit": result.loc["accuracy", "unit"]}
-    for metric in ("auc", "sensitivity", "specificity"):
+    for metric in HEADLINE_OF_GROUPS:
         row[metric] = result.loc[metric, "value"]
         row[f"{metric}_low"], row[f"{metric}_high"] = result.loc[metric, ["low", "high"]]
-    change = compare((changed, threshold), (clean, threshold), **options).set_index("metric").loc["auc"]
+    change = compare(Scored(changed, threshold), Scored(clean, threshold), **options).set_index("metric").loc["auc"]
     row |= {"auc_change": change["difference"], "auc_change_low": change["low"], "auc_change_high": change["high"]}
-    words = {"first is higher": "higher than as they are", "second is higher": "lower than as they are"}
-    return row | {"verdict": "" if kind == "none" else words.get(change["verdict"], change["verdict"])}
+    return row | {"verdict": change["verdict"], "reason": change["reason"]}

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 
 from fracturelib.course.figures.reading import disagreement_gallery, readers_against_model
 from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, ratings, with_model
+from fracturelib.evaluation import HEADLINE
 from fracturelib.plots.style import STYLE
 from fracturelib.writing.tables import interval, number
 from fracturelib.writing.words import percent
-
-SCORES = {"sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy", "auc": "AUC"}
 
 
 def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +27,7 @@ def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
         name: [_with_interval(row.value, row.low, row.high) for row in table.itertuples()]
         for name, table in who.items()
     }
-    return pd.DataFrame({"on these cases": [SCORES[metric] for metric in who["you"]["metric"]], **found})
+    return pd.DataFrame({"on these cases": [HEADLINE[metric] for metric in who["you"]["metric"]], **found})
 
 
 def agreement_table(read: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,96 @@
+"""What numbers lead to, as values, and the words for each: the one place where a verdict becomes a sentence.
+
+Tables hold the values, which read well in a CSV file; whoever prints a line or writes a page asks here for the words.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+FEWEST_UNITS = 10  # a bootstrap interval over fewer units is too narrow to be believed
+
+
+class Verdict(StrEnum):
+    """Where the 95 % interval of a difference or of a change lies: above 0, below 0, around 0, or there is none."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NEITHER = "no difference shown"
+    UNKNOWN = "not estimable"
+
+
+class Reason(StrEnum):
+    """Why a number or its interval is missing, or where its interval comes from; NONE if there is nothing to say."""
+
+    NONE = ""
+    WILSON = "Wilson interval"
+    FEW_UNITS = "too few units"
+    FEW_PER_CLASS = "too few units per class"
+    OFTEN_UNDEFINED = "undefined in more than 5 % of the resamples"
+    NO_SPREAD = "every resample gives the same value"
+    SAME_PROBABILITY = "the same probability for every file"
+    ONE_CLASS = "the files are of one class only"
+    NO_FRACTURE = "there is no fractured file"
+    ALL_FRACTURED = "every file is fractured"
+    NONE_CALLED = "no file was called fractured"
+    ALL_CALLED = "every file was called fractured"
+    NOT_CALLED_SO = "no file is called so"
+    NO_FILES = "no images"
+
+
+# Without these the number itself stands, and only its interval is missing.
+_NO_NUMBER = set(Reason) - {
+    Reason.FEW_UNITS,
+    Reason.FEW_PER_CLASS,
+    Reason.OFTEN_UNDEFINED,
+    Reason.NO_SPREAD,
+    Reason.SAME_PROBABILITY,
+}
+
+
+def explained(reason: Reason, unit: str = "units", units: int | None = None) -> str:
+    """Why a number or its interval is missing, or where its interval comes from; empty for `Reason.NONE`.
+
+    `unit` names what was counted, in the plural, and `units` says how many of them there were.
+    """
+    if reason == Reason.NONE:
+        return ""
+    if reason == Reason.WILSON:
+        return f"Wilson interval over {units} {unit}"
+    return ("" if reason in _NO_NUMBER else "interval ") + _not_estimable(reason, unit, units)
+
+
+def told(
+    verdict: Verdict,
+    reason: Reason = Reason.NONE,
+    unit: str = "units",
+    *,
+    higher: str,
+    lower: str,
+    neither: str = Verdict.NEITHER,
+    unknown: str = "{}",
+) -> str:
+    """A verdict in the words of the place where it stands; in `unknown`, {} stands for "not estimable" and why."""
+    if verdict == Verdict.UNKNOWN:
+        return unknown.format(_not_estimable(reason, unit))
+    return {Verdict.HIGHER: higher, Verdict.LOWER: lower, Verdict.NEITHER: neither}[verdict]
+
+
+def subgroup_caution(with_fracture: int, without: int, unit: str, reason: Reason = Reason.NONE) -> str:
+    """What a reader must know about the scores of a group with so many units of each class; `reason` of its scores."""
+    small = 0 < max(with_fracture, without) < FEWEST_UNITS
+    if 0 in (with_fracture, without):
+        missing = "with" if with_fracture == 0 else "without"
+        more = f"; small group ({unit}: {max(with_fracture, without)})" if small else ""
+        return f"not estimable in part: no files {missing} a fracture{more}"
+    if min(with_fracture, without) < FEWEST_UNITS:
+        return f"small group: {with_fracture} with and {without} without a fracture ({unit})"
+    return explained(reason, unit)
+
+
+def _not_estimable(reason: Reason, unit: str, units: int | None = None) -> str:
+    if reason in (Reason.FEW_UNITS, Reason.FEW_PER_CLASS):
+        where = " per class" if reason == Reason.FEW_PER_CLASS else ""
+        here = "" if where or units is None else f" (here {units})"
+        return f"not estimable with fewer than {FEWEST_UNITS} {unit}{where}{here}"
+    return f"not estimable: {reason}" if reason else "not estimable"
