@@ -9,6 +9,7 @@ import importlib.metadata
 import itertools
 import os
 import platform
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,17 +49,26 @@ def derive_seed(seed: int, *stream: int | str) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int, *stream: int | str) -> Iterator[None]:
-    """Seed torch's CPU generator for one block and put the caller's state back afterwards.
+    """Seed the global generators of torch (CPU), NumPy and Python for one block; put the caller's states back after.
 
-    torchvision's transforms and `torch.nn.Dropout` take no generator of their own; this makes their draws a
-    function of (seed, stream) without touching anybody else's randomness. Threads wait for each other.
+    torchvision's transforms, `torch.nn.Dropout` and many a reader's own step take no generator of their own; this makes
+    their draws a function of (seed, stream) without touching anybody else's randomness. Threads wait for each other.
     """
+    import numpy as np
     import torch
 
+    derived = derive_seed(seed, *stream)
     with _RANDOMNESS, torch.random.fork_rng(devices=[]):
+        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that others draw from
         # default_generator, since torch.manual_seed would seed every GPU too, which fork_rng does not undo here
-        torch.default_generator.manual_seed(derive_seed(seed, *stream))
-        yield
+        torch.default_generator.manual_seed(derived)
+        random.seed(derived)
+        np.random.seed(derived % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
 
 
 def choose_precision(name: str, device: torch.device) -> str:

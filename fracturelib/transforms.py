@@ -10,16 +10,35 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
+from fracturelib.errors import ImageError
 
 
 def _to_image(radiograph: np.ndarray) -> torch.Tensor:
-    """uint8 (H, W) array → uint8 (1, H, W) tensor; the copy leaves the caller's array alone."""
-    return torch.from_numpy(np.array(radiograph, dtype=np.uint8, copy=True))[None]
+    """uint8 (H, W) array → uint8 (1, H, W) tensor; floats of 0…1 are scaled. The copy leaves the caller's array alone.
+
+    Raises:
+        ImageError: the array is no grey picture, or its values are neither 0…255 nor floats of 0…1.
+    """
+    values = np.asarray(radiograph)
+    if values.dtype.kind in "bf":
+        values = np.rint(values.astype(np.float64) * 255)
+    # Written as "not inside", so that NaN fails as well.
+    if values.ndim != 2 or (values.dtype != np.uint8 and not (values.min() >= 0 and values.max() <= 255)):
+        raise ImageError(
+            f"a grey picture is needed, not {np.asarray(radiograph).dtype} of shape {values.shape}",
+            cause="it has more than one channel, or its values are neither whole numbers of 0…255 nor floats of 0…1",
+            cure="read the file with read_radiograph, or scale the array to 0…255 first",
+        )
+    return torch.from_numpy(np.array(values, dtype=np.uint8, copy=True))[None]
 
 
 def _to_three_channels(image: torch.Tensor) -> torch.Tensor:
     """(…, 1, S, S) → (…, 3, S, S): the trunk was trained on colour photographs and expects three channels."""
     return image.expand(*image.shape[:-3], 3, -1, -1)
+
+
+_STILL_STEPS = (v2.Resize, v2.ToDtype, v2.Normalize)  # known to draw nothing
+_DRAWN_STEPS = (v2.RandomHorizontalFlip, v2.RandomRotation, v2.RandomCrop)  # draw first, then work: the recipe's own
 
 
 def train_transform(config: TrainConfig) -> v2.Compose:
@@ -69,20 +88,38 @@ def split_transform(transform: Callable) -> tuple[list[Callable], v2.Compose] | 
 
 
 def apply_steps(steps: Sequence[Callable], radiograph: np.ndarray, randomness: AbstractContextManager) -> torch.Tensor:
-    """The same as ``with randomness: Compose(steps)(radiograph)``; only the drawing, and not the work, is inside."""
+    """The same as ``with randomness: Compose(steps)(radiograph)``, with as much as possible outside of it.
+
+    Threads take turns inside `randomness`. Of the recipe's own steps only the drawing happens there; a random step
+    that is not known here runs in it as a whole.
+    """
     image, steps = radiograph, list(steps)
     while steps and not is_random(steps[:1]):
         image = steps.pop(0)(image)
+    apart = _can_draw_apart(steps)
     with randomness:
-        drawn = [_draw(step, image) for step in steps]
-    for step, parameters in zip(steps, drawn, strict=True):
+        drawn = [_draw(step, image) for step in steps] if apart else []
+        image = image if apart else v2.Compose(steps)(image)
+    for step, parameters in zip(steps, drawn, strict=False):  # none drawn: all is done
         image = image if parameters is None else step.transform(image, parameters)
     return image
 
 
 def is_random(steps: Sequence[Callable]) -> bool:
-    """Whether one of the steps draws random numbers."""
-    return any(type(step).__name__.startswith("Random") for step in steps)
+    """Whether one of the steps may draw random numbers: all but the few that are known not to."""
+    return not all(type(step) in _STILL_STEPS or step in (_to_image, _to_three_channels) for step in steps)
+
+
+def is_described(steps: Sequence[Callable]) -> bool:
+    """Whether `describe_steps` tells these steps from all others; a reader's own function has only its name."""
+    ours = (_to_image, _to_three_channels)
+    return all(step in ours or type(step).__module__.startswith("torchvision.transforms.v2.") for step in steps)
+
+
+def _can_draw_apart(steps: Sequence[Callable]) -> bool:
+    """Whether each step's draws depend on the first picture's size alone, so that all can be drawn beforehand."""
+    fixed_size = all(type(step) in _DRAWN_STEPS and not getattr(step, "expand", False) for step in steps)
+    return fixed_size and not any(isinstance(step, v2.RandomCrop) for step in steps[:-1])
 
 
 def describe_steps(steps: Sequence[Callable]) -> str:

@@ -17,7 +17,7 @@ from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, choose_precision, read_batches
-from fracturelib.transforms import describe_steps, is_random, split_transform
+from fracturelib.transforms import describe_steps, is_described, is_random, split_transform
 
 DECODING_PACKAGES = ("torch", "torchvision", "pillow")  # another version may decode or resize a little differently
 
@@ -48,7 +48,8 @@ def compute_features(
     model.to(choose_device(config.device)).eval()
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)
-    if bank is not None and split_transform(dataset.transform) is not None:
+    split = split_transform(dataset.transform) is not None
+    if bank is not None and split and is_described(dataset.transform.transforms):
         fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
     else:
         fetch = functools.partial(_in_memory, shape)
