@@ -7,8 +7,7 @@ from torch import nn
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import make_loader
-from fracturelib.model import FractureClassifier, make_head
-from fracturelib.runtime import seeded
+from fracturelib.model import FractureClassifier, build_head
 from fracturelib.training import fit
 from fracturelib.trunks.weights import WeightsOrigin
 
@@ -16,8 +15,7 @@ from fracturelib.trunks.weights import WeightsOrigin
 def fit_head(train: FeatureDataset, val: FeatureDataset, *, seed: int) -> FractureClassifier:
     """A head trained on `train` and stopped on `val`; the classifier's trunk is the identity, so it takes features."""
     config = TrainConfig(seed=seed)
-    with seeded(seed, "head"):
-        head = make_head(train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
+    head = build_head(config, train.features.shape[2])
     model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
     fit(model, make_loader(train, config, shuffle=True), make_loader(val, config, shuffle=False), config)
     return model

@@ -22,10 +22,8 @@ from fracturelib.trunks.weights import load_trunk
 
 def plain_model(config: TrainConfig) -> FractureClassifier:
     """The same network as the tutorials run it: float32, batch norm by itself, colour channels first."""
-    model = build_model(config)
+    model = build_model(config, fast=False)
     model.trunk.to(memory_format=torch.contiguous_format)
-    # without the fast copy; an entry of the object itself, since nn.Module would file the trunk behind its own method
-    vars(model)["frozen_features"] = model.trunk
     return model
 
 

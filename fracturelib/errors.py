@@ -50,6 +50,10 @@ class WeightsError(FracturelibError):
     """Pretrained weights are missing, damaged or made for another network."""
 
 
+class InputError(FracturelibError):
+    """A tensor that was given to a model is not what it takes."""
+
+
 class TrainingError(FracturelibError):
     """Training cannot start, or cannot go on."""
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError
-from fracturelib.runtime import choose_precision, seeded
-from fracturelib.trunks.frozen import cut, frozen_copy, traced
-from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights, state_fingerprint
+from fracturelib.errors import ConfigError, InputError
+from fracturelib.runtime import seeded
+from fracturelib.trunks.frozen import FrozenPart
+from fracturelib.trunks.sources import source_of
+from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights
 
 COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
+RAW = 50  # no normalised value comes near it; grey values of 0…255 do
 
 
-def make_head(num_features: int, *, hidden_units: int, dropout: float) -> nn.Sequential:
-    """The recipe's head: features (B, F) → P(fractured) (B, 1)."""
-    return nn.Sequential(
-        nn.Linear(num_features, hidden_units),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_units, 1),
-        nn.Sigmoid(),
-    )
+def build_head(config: TrainConfig, width: int) -> nn.Sequential:
+    """The recipe's head, features (B, width) → P(fractured) (B, 1); its start weights follow from the seed."""
+    with seeded(config.seed, "head"):
+        return nn.Sequential(
+            nn.Linear(width, config.hidden_units),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden_units, 1),
+            nn.Sigmoid(),
+        )
 
 
 class FractureClassifier(nn.Module):
@@ -37,66 +41,54 @@ class FractureClassifier(nn.Module):
         trunk: images (B, 3, S, S) → features (B, F).
         head: features (B, F) → probabilities (B, 1), ending in a sigmoid.
         origin: where the trunk's weights came from.
+        fast: run the frozen part as a copy with its batch norm folded, in `precision`; otherwise as it is.
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Sequential, origin: WeightsOrigin) -> None:
+    def __init__(self, trunk: nn.Module, head: nn.Sequential, origin: WeightsOrigin, *, fast: bool = True) -> None:
         super().__init__()
-        self.trunk, self.head, self.origin = trunk, head, origin
+        self.trunk, self.head, self.origin, self.fast = trunk, head, origin, fast
         self.trained_modules: list[str] = []  # names of trunk modules above the frozen boundary
         self.precision = "float32"  # of the frozen part; see `choose_precision`
         self.freeze()
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, S, S), or their features (B, F) → P(fractured) (B,)."""
-        return self.head(self.features(images)).squeeze(1)
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, S, S), or what was computed of them before (see `features`) → P(fractured) (B,)."""
+        return self.head(self.features(inputs)).squeeze(1)  # (B, 1) → (B,)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, S, S) → trunk features (B, F).
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Trunk features (B, F) of one of three inputs; the frozen part builds no graph.
 
-        What was computed before is taken up where it ends: features (B, F) pass through, and maps (B, C, H, W) of the
-        frozen part go through the rest of the trunk. The frozen part builds no graph.
+        Args:
+            inputs: features (B, F), which are returned; or maps (B, C, H, W) at the frozen boundary, which go through
+                the rest of the trunk; or normalised images (B, 3, S, S).
+
+        Raises:
+            InputError: the tensor is none of these.
         """
-        if images.ndim == 2:
-            return images
-        if images.shape[1] != COLOURS:
-            return self._halves()[1](images)
-        return self.features(self.frozen_features(images)) if self.has_frozen_part else self.trunk(images)
+        if inputs.ndim == 2:
+            return inputs  # (B, F)
+        upper = self._frozen.upper
+        if upper is not None and _are_maps(inputs):
+            return upper(inputs)  # (B, C, H, W) → (B, F)
+        _check_images(inputs)
+        found = self.frozen_features(inputs)  # (B, 3, S, S) → (B, F), or (B, C, H, W)
+        return found if upper is None else upper(found)
 
     @property
     def has_frozen_part(self) -> bool:
         """Whether the trunk begins with a part that is never trained and can be run by itself."""
-        return self._halves() is not None
+        return self._frozen.lower is not None
 
-    @torch.no_grad()
     def frozen_features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, S, S) → float32 features (B, F), or maps (B, C, H, W) at the frozen boundary.
 
         Computed in the precision that `precision` means on this device, with batch norm folded into the convolutions.
         """
-        fast, dtype = self._fast_frozen_part()
-        return fast(images.to(dtype=dtype).contiguous(memory_format=torch.channels_last)).float()
+        return self._frozen(images, precision=self.precision)
 
     def frozen_fingerprint(self) -> str:
         """SHA-256 over the tensors of the frozen part."""
-        return state_fingerprint(self._halves()[0])
-
-    def _halves(self) -> tuple[nn.Module, nn.Module | None] | None:
-        """The trunk below and above the frozen boundary, sharing its modules; None where it cannot be cut."""
-        if "_cut" not in self.__dict__:
-            stage = self.trained_modules[0] if self.trained_modules else None
-            self.__dict__["_cut"] = cut(self.trunk, stage) if stage else (traced(self.trunk), None)
-        return self.__dict__["_cut"]
-
-    def _fast_frozen_part(self) -> tuple[nn.Module, torch.dtype]:
-        """The copy that `frozen_features` runs; made anew when the tensors were moved or changed."""
-        lower, _ = self._halves()
-        tensors = [*lower.parameters(), *lower.buffers()]
-        state = (self.precision, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
-        if self.__dict__.get("_fast", (None,))[0] != state:
-            device = tensors[0].device if tensors else torch.device("cpu")
-            dtype = getattr(torch, choose_precision(self.precision, device))
-            self.__dict__["_fast"] = (state, frozen_copy(lower, dtype), dtype)
-        return self.__dict__["_fast"][1:]
+        return self._frozen.fingerprint()
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, S, S) → log-odds of a fracture (B,), the number before the sigmoid."""
@@ -113,7 +105,7 @@ class FractureClassifier(nn.Module):
             self.train(was_training)
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`, except that the frozen part of the trunk stays in eval mode."""
+        """The same as `nn.Module.train`, except that the frozen part of the trunk stays in eval mode."""
         super().train(mode)
         self.trunk.eval()
         for name in self.trained_modules:
@@ -123,8 +115,7 @@ class FractureClassifier(nn.Module):
     def freeze(self) -> Self:
         """Freeze the whole trunk: no gradients, eval mode."""
         self.trained_modules = []
-        self.__dict__.pop("_cut", None)  # kept as plain entries: these modules are the trunk's own, or copies of them
-        self.__dict__.pop("_fast", None)
+        self._frozen = FrozenPart(self.trunk, None, fast=self.fast)
         self.trunk.requires_grad_(False)
         return self.train(self.training)
 
@@ -141,10 +132,20 @@ class FractureClassifier(nn.Module):
         # Modules are listed in the order in which the image passes them, parents first.
         self.freeze()
         self.trained_modules = names[names.index(stage) :]
-        self.__dict__.pop("_cut", None)
+        self._frozen = FrozenPart(self.trunk, stage, fast=self.fast)
         for name in self.trained_modules:
             self.trunk.get_submodule(name).requires_grad_(True)
         return self.train(self.training)
+
+    def _apply(self, function: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """Whatever moves or converts the tensors (`to`, `cuda`, `half`) comes through here."""
+        self._frozen.forget()
+        return super()._apply(function, recurse)
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        """The same as `nn.Module.load_state_dict`; the copy of the frozen part is made anew."""
+        self._frozen.forget()
+        return super().load_state_dict(*arguments, **named)
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """Copies of all tensors that training can change: the head's, and those above the frozen boundary."""
@@ -171,23 +172,24 @@ class FractureClassifier(nn.Module):
         )
 
 
-def build_model(config: TrainConfig, *, weights: str | None = None) -> FractureClassifier:
+def build_model(config: TrainConfig, *, weights: str | None = None, fast: bool = True) -> FractureClassifier:
     """The classifier that a configuration describes, on the CPU, in eval mode.
 
     Args:
         config: the run's settings.
         weights: overrides ``config.weights`` and the environment; used to reload a run exactly.
+        fast: see `FractureClassifier`.
 
     Raises:
         WeightsError: the weights cannot be had.
-        ConfigError: ``config.unfreeze`` names no stage of the trunk.
+        ConfigError: ``config.unfreeze`` names no stage of the trunk, or the trunk takes no images of
+            ``config.image_size``.
     """
     weights = requested_weights(config.weights) if weights is None else weights
     trunk, origin = load_trunk(config.architecture, weights, seed=config.seed)
-    with seeded(config.seed, "head"):
-        head = make_head(_num_features(trunk), hidden_units=config.hidden_units, dropout=config.dropout)
+    head = build_head(config, _width(trunk.eval(), config))
     # channels-last: the same numbers to rounding, and about a third faster convolutions on CPUs
-    model = FractureClassifier(trunk.to(memory_format=torch.channels_last), head, origin)
+    model = FractureClassifier(trunk.to(memory_format=torch.channels_last), head, origin, fast=fast)
     model.precision = config.precision
     if config.unfreeze != "head":
         model.unfreeze(config.unfreeze)
@@ -195,7 +197,50 @@ def build_model(config: TrainConfig, *, weights: str | None = None) -> FractureC
 
 
 @torch.inference_mode()
-def _num_features(trunk: nn.Module) -> int:
-    """Width F of the trunk's output; asked of the trunk itself, so that every architecture answers."""
-    trunk.eval()
-    return trunk(torch.zeros(1, 3, 64, 64)).shape[1]
+def _width(trunk: nn.Module, config: TrainConfig) -> int:
+    """Number F of the trunk's features; asked of the trunk itself, at the size of the run's images."""
+    side = config.image_size
+    try:
+        return trunk(torch.zeros(1, COLOURS, side, side)).shape[1]  # (1, F)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        usual = source_of(config.architecture).inputs(config.architecture).size
+        raise ConfigError(
+            f"{config.architecture} cannot take images of {side} × {side} pixels",
+            cause=f"it was made for {usual} × {usual} ({str(error)[:80]})",
+            cure=f"use --image-size {usual}, or another --architecture",
+        ) from error
+
+
+def _are_maps(inputs: torch.Tensor) -> bool:
+    """Whether a tensor has the shape of maps (B, C, H, H): more channels than an image, which may come last there."""
+    return inputs.ndim == 4 and inputs.shape[1] > COLOURS and inputs.shape[2] == inputs.shape[3]
+
+
+def _check_images(inputs: torch.Tensor) -> None:
+    """Raise InputError, in plain words, for a tensor that is not normalised images (B, 3, S, S)."""
+    shape, cure = tuple(inputs.shape), "prepare radiographs with fracturelib.transforms.eval_transform"
+    if inputs.ndim == 3:
+        found, cure = "one image without a batch", "add the batch: images[None]"
+    elif inputs.ndim != 4:
+        found = "a tensor"
+    elif shape[1] == 1:
+        found = "grey images"
+    elif shape[1] != COLOURS and shape[3] in (1, COLOURS):
+        found, cure = "channels that come last", "put them first: images.permute(0, 3, 1, 2)"
+    elif shape[1] != COLOURS:
+        found = f"{shape[1]} channels"
+    elif not inputs.is_floating_point() or (len(inputs) and _are_raw(inputs)):
+        found = "grey values that are not normalised"
+    else:
+        return
+    raise InputError(f"the model takes normalised images (B, 3, S, S), and got {found}: {shape}", cure=cure)
+
+
+def _are_raw(images: torch.Tensor) -> bool:
+    """Whether the values (B, 3, S, S) are still grey values, of 0…255 or of 0…1.
+
+    Normalising treats each channel in its own way: after it, the channels of a grey picture differ.
+    """
+    low, high = images.aminmax()
+    same_channels = torch.equal(images[:, 0], images[:, 1]) and torch.equal(images[:, 0], images[:, 2])
+    return bool(high > RAW or (low >= 0 and 0 < high <= 1 and same_channels))

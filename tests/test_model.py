@@ -3,9 +3,10 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError, WeightsError
+from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
+from fracturelib.errors import ConfigError, InputError, WeightsError
 from fracturelib.model import build_model
+from fracturelib.trunks import torchvision_trunks
 
 CONFIG = TrainConfig(weights="none", precision="float32")  # whatever this machine would choose
 
@@ -45,7 +46,7 @@ def test_frozen_trunk_keeps_its_batch_norm_statistics_bit_identical(images):
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(5):
         model.train()
-        loss = model(images * 7 + 3).mean()
+        loss = model(images * 3 + 1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -137,11 +138,87 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_global_state_alone():
     assert not torch.equal(first.head[0].weight, other.head[0].weight)
 
 
-@pytest.mark.parametrize("architecture", ["resnet34", "densenet121", "efficientnet_b0", "mobilenet_v3_small"])
-def test_other_torchvision_trunks_work_by_name(architecture, images):
-    model = build_model(TrainConfig(weights="none", architecture=architecture))
-    assert model.predict_proba(images).shape == (4,)
+@pytest.mark.parametrize(
+    ("architecture", "width", "side"),
+    [
+        ("resnet34", 512, 64),
+        ("densenet121", 1024, 64),
+        ("efficientnet_b0", 1280, 64),
+        ("mobilenet_v2", 1280, 64),
+        ("mobilenet_v3_small", 576, 64),
+        ("shufflenet_v2_x0_5", 1024, 64),
+        ("mnasnet0_5", 1280, 64),
+        ("regnet_y_400mf", 440, 64),
+        ("squeezenet1_1", 512, 64),
+        ("googlenet", 1024, 64),
+        ("alexnet", 9216, 64),
+        ("inception_v3", 2048, 96),
+        ("convnext_tiny", 768, 64),
+        ("swin_t", 768, 64),
+        ("maxvit_t", 512, 224),
+        ("vit_b_16", 768, 224),
+    ],
+)
+def test_a_network_of_every_family_is_a_trunk(architecture, width, side):
+    model = build_model(TrainConfig(weights="none", architecture=architecture, image_size=side, precision="float32"))
+    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = model.features(images)  # by the fast copy of the frozen part
+        expected = model.trunk(images)
+    assert (features - expected).norm() <= 1e-3 * expected.norm()
+    assert features.shape == (1, width) == (1, model.head[0].in_features)
+    assert model.predict_proba(images).shape == (1,)
     assert not any(p.requires_grad for p in model.trunk.parameters())
+
+
+@pytest.mark.parametrize(("architecture", "cure"), [("vit_b_16", 224), ("maxvit_t", 224), ("inception_v3", 299)])
+def test_a_network_that_cannot_take_the_size_names_the_one_it_was_made_for(architecture, cure):
+    with pytest.raises(ConfigError, match=f"--image-size {cure}"):
+        build_model(TrainConfig(weights="none", architecture=architecture, image_size=64))
+
+
+def test_all_networks_but_one_were_trained_on_pictures_that_are_normalised_as_ours():
+    others = []
+    for name in torchvision_trunks.names():
+        expected = torchvision_trunks.inputs(name)
+        if (expected.mean, expected.std) != (IMAGENET_MEAN, IMAGENET_STD):
+            others.append(name)
+        assert expected.channels == 3 and expected.size >= 224
+    assert others == ["efficientnet_v2_l"]
+
+
+@pytest.mark.parametrize("stage", ["head", "layer4"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda images: images[0], r"images\[None\]"),
+        (lambda images: images[:, :1], "grey"),
+        (lambda images: images.permute(0, 2, 3, 1), "permute"),
+        (lambda images: images[:, :2], "2 channels"),
+        (lambda images: (images.abs() * 99).byte(), "not normalised"),
+        (lambda images: images.abs() * 99, "not normalised"),
+        (lambda images: images[:, :1].sigmoid().expand(-1, 3, -1, -1), "not normalised"),
+    ],
+    ids=["no batch", "grey", "channels last", "two channels", "uint8", "0 to 255", "0 to 1"],
+)
+def test_other_inputs_are_answered_in_plain_words(stage, change, words, images):
+    model = build_model(CONFIG)
+    model = model if stage == "head" else model.unfreeze(stage)
+    with pytest.raises(InputError, match=words):
+        model.predict_proba(change(images))
+
+
+def test_a_flat_grey_picture_counts_as_normalised():
+    """Its values may all lie in 0…1, as those of a picture that was not normalised."""
+    pixel = (torch.tensor([0.5]) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+    assert build_model(CONFIG).predict_proba(pixel.view(1, 3, 1, 1).expand(1, 3, 64, 64)).shape == (1,)
+
+
+def test_new_weights_reach_the_copy_of_the_frozen_part(images):
+    model, other = build_model(CONFIG), build_model(TrainConfig(weights="none", precision="float32", seed=1))
+    model.predict_proba(images)
+    model.load_state_dict(other.state_dict())
+    assert torch.equal(model.predict_proba(images), other.predict_proba(images))
 
 
 def test_unknown_architecture_names_near_ones():

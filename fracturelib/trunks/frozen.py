@@ -8,6 +8,54 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from fracturelib.runtime import choose_precision
+from fracturelib.trunks.state import state_fingerprint
+
+
+class FrozenPart:
+    """What a trunk computes before its lowest trained stage, and what it computes from there on.
+
+    A plain object: a module that holds it does not take the trunk's modules for further ones of its own.
+
+    Attributes:
+        lower: images (B, 3, S, S) → features (B, F), or maps (B, C, H, W) where a stage is trained; None where the
+            trunk cannot be cut at that stage, so that all of it is `upper`.
+        upper: maps (B, C, H, W) → features (B, F); None where the whole trunk is frozen.
+
+    Args:
+        trunk: the network; the two parts share its modules.
+        stage: name of the lowest trained module; None where there is none.
+        fast: run a copy of `lower` with its batch norm folded, in the precision asked for; otherwise `lower` itself.
+    """
+
+    def __init__(self, trunk: nn.Module, stage: str | None, *, fast: bool = True) -> None:
+        self.lower: nn.Module | None
+        self.upper: nn.Module | None
+        self.lower, self.upper = (traced(trunk), None) if stage is None else cut(trunk, stage) or (None, trunk)
+        self.fast = fast
+        self._copies: dict[str, tuple[nn.Module, torch.dtype]] = {}  # by the name of their precision
+
+    @torch.no_grad()
+    def __call__(self, images: torch.Tensor, *, precision: str) -> torch.Tensor:
+        """Images (B, 3, S, S) → float32 features (B, F) or maps (B, C, H, W); the images where nothing is frozen."""
+        if self.lower is None:
+            return images
+        if not self.fast:
+            return self.lower(images)
+        if precision not in self._copies:
+            dtype = getattr(torch, choose_precision(precision, images.device))
+            self._copies[precision] = frozen_copy(self.lower, dtype), dtype
+        copied, dtype = self._copies[precision]
+        return copied(images.to(dtype=dtype).contiguous(memory_format=torch.channels_last)).float()
+
+    def forget(self) -> None:
+        """Make the copy anew at the next call, since the weights were moved or replaced."""
+        self._copies.clear()
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the tensors of the frozen part."""
+        return state_fingerprint(self.lower or nn.Identity())
+
 
 def traced(network: nn.Module) -> nn.Module:
     """The network as a graph of its operations, sharing its modules; the network itself where it cannot be traced."""
@@ -18,10 +66,10 @@ def traced(network: nn.Module) -> nn.Module:
 
 
 def cut(network: nn.Module, stage: str) -> tuple[fx.GraphModule, fx.GraphModule] | None:
-    """What a network does before the module `stage`, and from it on; both share the network's modules.
+    """A network divided before the module `stage`: the graphs before it and from it on, which share its modules.
 
-    None where this cannot be said: nothing comes before the stage, more than one tensor crosses the cut (it lies
-    inside a residual block), or the network cannot be traced.
+    Returns None where a network cannot be divided so: nothing comes before the stage, more than one tensor crosses the
+    cut (it lies inside a residual block), or the network cannot be traced.
     """
     graph = getattr(traced(network), "graph", None)
     if graph is None:
@@ -55,11 +103,11 @@ def frozen_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
         _pool_before_relu(copied)
         copied.recompile()
         copied.delete_all_unused_submodules()
-    return copied.requires_grad_(False).to(dtype=dtype, memory_format=torch.channels_last)
+    return copied.requires_grad_(False).to(dtype=dtype).to(memory_format=torch.channels_last)
 
 
 def _belongs_to(node: fx.Node, stage: str) -> bool:
-    return node.op == "call_module" and (node.target == stage or node.target.startswith(f"{stage}."))
+    return node.op == "call_module" and f"{node.target}.".startswith(f"{stage}.")
 
 
 def _fold_batch_norm(network: fx.GraphModule) -> None:

@@ -14,8 +14,8 @@ from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import make_loader, make_loaders
-from fracturelib.model import FractureClassifier, build_model, make_head
-from fracturelib.runtime import derive_seed, seeded
+from fracturelib.model import FractureClassifier, build_head, build_model
+from fracturelib.runtime import derive_seed
 from fracturelib.training import fit
 from fracturelib.trunks.weights import WeightsOrigin
 
@@ -87,8 +87,7 @@ def choose_images(dataset: FeatureDataset, count: int, *, seed: int = 0) -> Feat
 
 def new_head_model(bench: Workbench, config: TrainConfig) -> FractureClassifier:
     """The bench's trunk with a new head; the start weights are those of `build_model(config)`."""
-    with seeded(config.seed, "head"):
-        head = make_head(bench.train.features.shape[2], hidden_units=config.hidden_units, dropout=config.dropout)
+    head = build_head(config, bench.train.features.shape[2])
     model = FractureClassifier(bench.trunk, head, bench.origin)
     model.precision = config.precision  # images must reach the head as the bench's features did
     return model

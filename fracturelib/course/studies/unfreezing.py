@@ -22,8 +22,8 @@ from fracturelib.course.studies.heads import choose_images, choose_rows, kept_ep
 from fracturelib.errors import ConfigError
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader
-from fracturelib.model import FractureClassifier, make_head
-from fracturelib.runtime import choose_device, seeded
+from fracturelib.model import FractureClassifier, build_head
+from fracturelib.runtime import choose_device
 from fracturelib.training import fit
 from fracturelib.trunks.frozen import cut
 
@@ -192,8 +192,7 @@ def train_in_steps(
 def new_deep_model(bench: DeepBench, config: TrainConfig) -> FractureClassifier:
     """A copy of the bench's trunk with a new head; the start weights are those of `build_model(config)`."""
     width = bench.model.head[0].in_features
-    with seeded(config.seed, "head"):
-        head = make_head(width, hidden_units=config.hidden_units, dropout=config.dropout)
+    head = build_head(config, width)
     model = FractureClassifier(copy.deepcopy(bench.model.trunk), head, bench.model.origin)
     model.precision = bench.model.precision
     return model.to(choose_device(config.device))
