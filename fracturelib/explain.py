@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fracturelib.catalog import BOX, with_boxes
+from fracturelib.catalog import BOX, root_of, with_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
@@ -127,7 +127,7 @@ def localisation(
         EvaluationError: no row has a box; ImageError: a file cannot be read.
     """
     rows = _boxed(table)
-    heat = heat_maps(model, rows, config, root=root if root is not None else table.attrs["root"])
+    heat = heat_maps(model, rows, config, root=root_of(table, root))
     side = config.image_size
     hill = _centre_hill(side)
     found = []
@@ -143,7 +143,7 @@ def localisation(
                 "centre_share": float(hill[box].sum()),
             }
         )
-    named = rows[[name for name in ("path", "source_id", "patient_id") if name in rows]].reset_index(drop=True)
+    named = rows.filter(["path", "source_id", "patient_id"]).reset_index(drop=True)
     return pd.concat([named, pd.DataFrame(found)], axis=1)
 
 
@@ -216,7 +216,7 @@ def occlusion(
         EvaluationError: no row has a box; ImageError: a file cannot be read.
     """
     rows = _boxed(table)
-    root = Path(root if root is not None else table.attrs["root"])
+    root = root_of(table, root)
     transform, device = eval_transform(config), next(model.parameters()).device
     chances, kept = [], []
     for number, row in enumerate(rows.itertuples()):
@@ -234,8 +234,8 @@ def occlusion(
     found = pd.DataFrame(np.array(chances, dtype=float).reshape(-1, 3), columns=columns)
     found["change"] = found["without_fracture"] - found["probability"]
     found["change_other"] = found["without_other"] - found["probability"]
-    names = [name for name in ("path", "source_id", "patient_id") if name in rows]
-    return pd.concat([rows[names].iloc[kept].reset_index(drop=True), found], axis=1)
+    named = rows.filter(["path", "source_id", "patient_id"]).iloc[kept].reset_index(drop=True)
+    return pd.concat([named, found], axis=1)
 
 
 def _pixels(row: Any, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
-from fracturelib.catalog import shared_sources
+from fracturelib.catalog import root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, SplitLeakWarning
 from fracturelib.images import read_radiograph
@@ -32,7 +32,7 @@ class RadiographDataset(Dataset):
     Args:
         table: rows as `read_catalog` gives them.
         transform: uint8 (H, W) array → float32 (3, S, S) tensor.
-        root: folder that the paths are relative to; default ``table.attrs["root"]``.
+        root: folder that the paths are relative to; default: what the table says.
         side: side in pixels that the transform resizes to, so that large JPEGs can be decoded smaller.
         seed: seed of the random transforms.
 
@@ -49,15 +49,8 @@ class RadiographDataset(Dataset):
         side: int | None = None,
         seed: int = 0,
     ) -> None:
-        root = table.attrs.get("root") if root is None else root
-        if root is None:
-            raise CatalogError(
-                "the table does not say where its files lie",
-                cause="it was not made by read_catalog, or lost its attrs on the way",
-                cure="pass root=..., the folder that the paths are relative to",
-            )
         self.table = table.reset_index(drop=True)
-        self.root, self.transform, self.side, self.seed = Path(root), transform, side, seed
+        self.root, self.transform, self.side, self.seed = root_of(table, root), transform, side, seed
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
         self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)

@@ -228,9 +228,7 @@ def _with_metadata_above(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if folder.resolve().name not in SPLITS or (folder / "metadata.csv").is_file() or not file.is_file():
         return table
     described = join_metadata(table.assign(path=folder.resolve().name + "/" + table["path"]), file)
-    described = described.assign(path=table["path"])
-    described.attrs = dict(table.attrs)
-    return described
+    return described.assign(path=table["path"])
 
 
 def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] | None:

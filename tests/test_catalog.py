@@ -14,14 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fracturelib import catalog
 from fracturelib.catalog import (
+    BOX,
     describe,
     fingerprint,
     read_catalog,
     resplit,
+    root_of,
     shared_sources,
     source_id_from_name,
+    with_boxes,
 )
+from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
 from tests.helpers.trees import TINY_COUNTS
@@ -197,6 +202,13 @@ def test_rows_are_joined_by_path_not_by_order(make_tree: MakeTree) -> None:
     (root / "metadata.csv").write_text("\ufeff" + text.replace("train/", ".\\train\\", 1) + "gone/away.png,X\n")
     table = read_catalog(root)
     assert table["code"].tolist() == plain["path"].str.upper().tolist()
+
+
+def test_joined_metadata_leaves_the_tables_attrs(make_tree: MakeTree) -> None:
+    root = make_tree()
+    table = read_catalog(root)
+    write_metadata(root, table, region="hand")
+    assert join_metadata(table, root / "metadata.csv").attrs == table.attrs
 
 
 def test_files_without_a_row_get_nan_and_one_warning(make_tree: MakeTree) -> None:
@@ -459,3 +471,31 @@ def test_wrist_set_has_190_sources_and_one_of_them_in_both_splits(real_data: Pat
     new = resplit(table, seed=0)
     assert shared_sources(new).empty
     assert new["split"].value_counts(normalize=True)["train"] == pytest.approx(0.7, abs=0.03)
+
+
+# Rows of a table
+
+
+def test_rows_keep_what_the_table_knows_and_leave_it_alone() -> None:
+    table = pd.DataFrame({"path": list("abcd"), "label": [0, 1, 0, 1]}, index=[7, 5, 3, 1])
+    table.attrs = {"root": "somewhere", "skipped": []}
+    by_mask, by_place = catalog.rows(table, table["label"] == 1), catalog.rows(table, [3, 1])
+    assert by_mask["path"].tolist() == ["b", "d"] and by_place["path"].tolist() == ["d", "b"]
+    assert by_mask.attrs == by_place.attrs == table.attrs and catalog.rows(table, []).empty
+    by_mask["label"], by_mask.attrs["root"] = 0, "elsewhere"
+    assert table["label"].tolist() == [0, 1, 0, 1] and table.attrs["root"] == "somewhere"
+
+
+def test_the_root_is_the_given_one_else_the_tables() -> None:
+    table = pd.DataFrame({"path": ["a"]})
+    with pytest.raises(CatalogError, match="where its files lie"):
+        root_of(table)
+    table.attrs["root"] = "somewhere"
+    assert (root_of(table), root_of(table, "elsewhere")) == (Path("somewhere"), Path("elsewhere"))
+
+
+def test_boxes_are_those_of_fractured_files_only() -> None:
+    table = pd.DataFrame({"path": list("abc"), "label": [1, 1, 0]})
+    assert with_boxes(table).empty  # no columns for boxes
+    boxed = table.assign(**{name: [1.0, None, 1.0] for name in BOX})
+    assert with_boxes(boxed)["path"].tolist() == ["a"]

@@ -11,6 +11,7 @@ import pandas as pd
 from fracturelib.audit.result import Audit
 from fracturelib.catalog import UNKNOWN, resplit
 from fracturelib.catalog.split_list import SPLIT_LIST
+from fracturelib.catalog.splits import grouping_column
 from fracturelib.errors import CatalogError
 
 METADATA = "metadata.csv"
@@ -56,8 +57,7 @@ def write_clean_split(audit: Audit, *, seed: int = 0) -> Path:
             cause=f"{int((table['label'] == UNKNOWN).sum())} files lie in no class folder",
             cure="sort the files into folders 'fractured' and 'not fractured'",
         )
-    by = "patient_id" if "patient_id" in table else "source_id"
-    clean = resplit(table, by=by, seed=seed)
+    clean = resplit(table, by=grouping_column(table), seed=seed)
     file = Path(audit.root) / SPLIT_LIST
     listed = clean[["path", "split", "label", "source_id"]].rename(columns={"path": "file"})
     _write(listed, file, lambda _: None)

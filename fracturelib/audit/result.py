@@ -11,7 +11,7 @@ from fracturelib.audit import findings
 from fracturelib.audit.inventory import inventory_facts, problem_table
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
-from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe
+from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe, root_of
 from fracturelib.errors import CatalogError
 
 FINDINGS = "findings.npz"
@@ -90,16 +90,16 @@ def audit(
 
     Args:
         table: at least path, split, label, source_id, width, height, sha256.
-        root: the folder of the images; default `table.attrs["root"]`.
+        root: the folder of the images; default: what the table says.
         names: let the given source_id (from file names or metadata.csv) join files as well; without, pictures alone do.
         memory: a folder where the findings about the pictures are kept, so that a second audit of the same files takes
             seconds; None keeps nothing.
         progress: show progress bars.
 
     Raises:
-        CatalogError: the folder of the images is not known, or no file can be read.
+        CatalogError: the table does not say where its files lie, or no file can be read.
     """
-    root = Path(_root_of(table, root))
+    root = root_of(table, root)
     found = _findings(table, root, None if memory is None else Path(memory) / FINDINGS, progress=progress)
     if not len(found.rows):
         raise CatalogError("not one file of the table can be read", file=root, cure="check the path of the folder")
@@ -121,13 +121,6 @@ def audit(
         shortcuts=shortcuts,
         notes=tuple(_notes(kept)),
     )
-
-
-def _root_of(table: pd.DataFrame, root: str | Path | None) -> str | Path:
-    folder = root if root is not None else table.attrs.get("root")
-    if folder is None:
-        raise CatalogError("the folder of the images is not known", cure="pass root=…, the folder of the data set")
-    return folder
 
 
 def _findings(table: pd.DataFrame, root: Path, file: Path | None, *, progress: bool) -> findings.Findings:

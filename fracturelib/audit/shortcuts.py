@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from fracturelib.catalog import BOX, UNKNOWN
 from fracturelib.catalog.metadata import OWN_COLUMNS
-from fracturelib.catalog.splits import group_numbers
+from fracturelib.catalog.splits import group_numbers, grouping_column
 from fracturelib.evaluation import scores
 from fracturelib.writing.verdicts import explained
 
@@ -52,8 +52,7 @@ def find_shortcuts(table: pd.DataFrame, appearance: pd.DataFrame) -> pd.DataFram
     rows, kept = table.iloc[chosen].reset_index(drop=True), appearance.iloc[chosen].reset_index(drop=True)
     if rows["label"].nunique() < 2:
         return pd.DataFrame(columns=list(COLUMNS))
-    by = "patient_id" if "patient_id" in rows else "source_id"
-    groups = group_numbers(rows, by)
+    groups = group_numbers(rows, grouping_column(rows))
     return pd.DataFrame(
         [_judge(kind, signs, rows, groups) for kind, signs in _signs(rows, kept)], columns=list(COLUMNS)
     )

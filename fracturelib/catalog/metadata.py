@@ -38,7 +38,9 @@ def join_metadata(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     if "source_id" in rows:
         table = table.assign(source_id=_override(table["source_id"], rows["source_id"]))
     extra = [column for column in rows if column not in (*OWN_COLUMNS, "source_id")]
-    return table.join(rows[extra])
+    joined = table.join(rows[extra])
+    joined.attrs = dict(table.attrs)  # not every version of pandas keeps them
+    return joined
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def _read(file: Path) -> pd.DataFrame:
         raise CatalogError(
             "metadata.csv has no column 'file'",
             file=file,
-            cause=f"its columns are {', '.join(map(str, rows.columns))}; perhaps other signs than commas part them",
+            cause=f"its columns are {', '.join(map(str, rows.columns))}; perhaps it is separated by semicolons or tabs",
             cure="add a column 'file' with paths such as 'train/fractured/1.jpg'",
         )
     rows = rows.dropna(subset="file")
@@ -70,7 +72,7 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def _override(from_name: pd.Series, given: pd.Series) -> pd.Series:
-    """Given sources where there are any; a copy without a row follows the files that its name puts it with."""
+    """Given sources where there are any; a copy without a row takes the source of its original."""
     followed = from_name.map(given.groupby(from_name).first())
     return given.fillna(followed).fillna(from_name)
 

@@ -46,6 +46,11 @@ def resplit(
     return table.assign(split=[SPLITS[place] for place in places])
 
 
+def grouping_column(table: pd.DataFrame) -> str:
+    """The coarsest column that says which files belong together: the patient where the table knows one."""
+    return "patient_id" if "patient_id" in table else "source_id"
+
+
 def group_numbers(table: pd.DataFrame, by: str = "source_id") -> np.ndarray:
     """A group number per row, (N,): rows that share a source or a value of `by`, directly or through others."""
     sources = pd.factorize(table["source_id"])[0]

@@ -20,7 +20,7 @@ from fracturelib.catalog.layout import check_classes, check_splits, is_flat, lis
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import source_ids
 from fracturelib.catalog.split_list import apply_split_list
-from fracturelib.catalog.splits import deal, group_numbers, resplit
+from fracturelib.catalog.splits import deal, group_numbers, grouping_column, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import inspect_image
@@ -147,7 +147,7 @@ def _without_conflicts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
 
 def _make_missing_splits(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """val and test from train; from everything where the root is flat."""
-    by = "patient_id" if "patient_id" in table else "source_id"
+    by = grouping_column(table)
     missing = [split for split in SPLITS if split not in set(table["split"])]
     if not missing:
         return table

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from fracturelib.catalog import root_of
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.metrics import Scored
 from fracturelib.evaluation.thresholds import choose_threshold
@@ -30,14 +31,12 @@ def file_metadata(table: pd.DataFrame, *, root: str | Path | None = None, progre
     Brightness and contrast are mean and standard deviation of the grey values, 0…1, read at about 64 pixels.
 
     Raises:
-        EvaluationError: the folder of the images is not known.
+        CatalogError: the table does not say where its files lie.
         ImageError: a file cannot be read.
     """
-    folder = root if root is not None else table.attrs.get("root")
-    if folder is None:
-        raise EvaluationError("the folder of the images is not known", cure="pass root=…, the folder of the data set")
+    folder = root_of(table, root)
     bar = tqdm(table["path"], desc="metadata baseline", unit="file", delay=2, disable=not progress)
-    pixels = [read_radiograph(Path(folder) / path, target_side=64) / 255 for path in bar]
+    pixels = [read_radiograph(folder / path, target_side=64) / 255 for path in bar]
     width, height = table["width"].to_numpy(dtype=float), table["height"].to_numpy(dtype=float)
     return pd.DataFrame(
         {
@@ -91,6 +90,5 @@ def baseline_predictions(
 
 
 def _with_probability(table: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
-    columns = [name for name in ("path", "label", "source_id", "patient_id") if name in table]
-    kept = table[columns].reset_index(drop=True)
+    kept = table.filter(["path", "label", "source_id", "patient_id"]).reset_index(drop=True)
     return kept.assign(probability=probabilities)

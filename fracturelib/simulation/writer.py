@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from fracturelib.catalog import BOX
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
 from fracturelib.files import write_text
@@ -33,9 +34,8 @@ METADATA = "metadata.csv"
 ROWS = "rows.jsonl"  # what a half-made set knows about its finished patients
 COLUMNS = (
     "file", "patient_id", "source_id", "view", "region", "age_group", "fracture_type", "displacement_mm", "conspicuity",
-    "bbox_x", "bbox_y", "bbox_w", "bbox_h", "hardware", "cast", "device",
+    *BOX, "hardware", "cast", "device",
 )  # fmt: skip
-BOX_COLUMNS = tuple(name for name in COLUMNS if name.startswith("bbox"))
 JPEG_QUALITY = 92
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 SERIAL_BELOW = 12  # patients: fewer are made faster than processes start
@@ -58,7 +58,7 @@ def simulate(root: str | Path, *, progress: bool = True, workers: int | None = N
     """
     root = Path(root)
     _make(root, make_plan(**settings), progress, workers, renew=True)
-    table = pd.read_csv(root / METADATA, dtype=dict.fromkeys(BOX_COLUMNS, "Int64"))
+    table = pd.read_csv(root / METADATA, dtype=dict.fromkeys(BOX, "Int64"))
     table.attrs["root"] = str(root)
     return table
 
@@ -131,7 +131,7 @@ def _finish(partial: Path, plan: Plan) -> None:
     if plan.leaky:
         rank = table["file"].str.split("/").str[0].map(SPLITS.index)
         table = table.assign(rank=rank).sort_values(["rank", "file"]).drop(columns="rank")
-    table = table.astype(dict.fromkeys(BOX_COLUMNS, "Int64"))
+    table = table.astype(dict.fromkeys(BOX, "Int64"))
     table.to_csv(partial / METADATA, index=False, lineterminator="\n")
     (partial / ROWS).unlink()
 

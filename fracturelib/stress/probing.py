@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fracturelib.catalog import with_boxes
+from fracturelib import catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import least_certain, worst_errors
@@ -54,8 +54,7 @@ def run_probes(
     Raises:
         ImageError: a file cannot be read.
     """
-    tested = table[table["split"] == "test"]
-    tested.attrs = dict(table.attrs)
+    tested = catalog.rows(table, table["split"] == "test")
     levels = {"noise": (0.05, 0.1), "blur": (1.0, 2.0), "contrast": (0.5, 0.25), "rotation": (15.0, 30.0)}
     robustness = robustness_table(
         model, tested, config, threshold=threshold, perturbations=levels, count=PICTURES, seed=config.seed
@@ -69,7 +68,7 @@ def run_probes(
 
 
 def _where_it_looks(model: FractureClassifier, tested: pd.DataFrame, config: TrainConfig) -> dict[str, pd.DataFrame]:
-    boxed = with_boxes(tested)
+    boxed = catalog.with_boxes(tested)
     if boxed.empty:
         return {}
     some = subset(boxed, count=PICTURES, seed=config.seed)
@@ -87,5 +86,5 @@ def _heat(
         least_certain(predictions, threshold=threshold, count=SHOWN),
     ]
     rows = pd.concat(parts)[["path"]].drop_duplicates()
-    maps = heat_maps(model, rows, config, root=tested.attrs["root"])
+    maps = heat_maps(model, rows, config, root=catalog.root_of(tested))
     return dict(zip(rows["path"], np.asarray(maps), strict=True))

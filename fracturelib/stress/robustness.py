@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fracturelib import catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.comparison import compare, scores_of
@@ -111,15 +112,13 @@ def subset(table: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
     if table.empty:
         raise EvaluationError("there are no images to test", cure="check that the split holds files")
     order = np.random.default_rng(seed).permutation(len(table))
-    shuffled = table.iloc[order].assign(_unit=units_of(table).codes[order])
+    shuffled = table[["label"]].iloc[order].assign(_place=order, _unit=units_of(table).codes[order])
     shuffled = shuffled.assign(_rank=shuffled.groupby("_unit").cumcount()).sort_values("_rank", kind="stable")
     share = min(1.0, count / len(table))
     chosen = [
-        part.index[: max(1, round(share * len(part)))] for _, part in shuffled.groupby("label")
+        part["_place"].iloc[: max(1, round(share * len(part)))] for _, part in shuffled.groupby("label")
     ]  # one file of every unit comes before the second file of any
-    kept = table.loc[np.sort(np.concatenate(chosen))]
-    kept.attrs = dict(table.attrs)
-    return kept
+    return catalog.rows(table, np.sort(np.concatenate(chosen)))
 
 
 def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd.DataFrame]:
@@ -131,8 +130,7 @@ def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd
 
     dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
     stack = torch.stack([denormalize(dataset[number][0])[0] for number in range(len(dataset))])
-    columns = [name for name in ("path", "label", "source_id", "patient_id") if name in rows]
-    return stack.numpy(), dataset.table[columns]
+    return stack.numpy(), dataset.table.filter(["path", "label", "source_id", "patient_id"])
 
 
 def _chances(model: nn.Module, pictures: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
