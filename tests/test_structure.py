@@ -97,6 +97,15 @@ def test_an_audit_loads_no_torch_until_it_computes_features():
     assert "torch" not in loaded_by("import fracturelib.audit, fracturelib.cli.auditing")
 
 
+def test_reading_a_run_needs_no_plots():
+    code = "import sys, fracturelib.runs, fracturelib.prediction; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
+    assert "fracturelib.runs" in loaded
+    assert not {"matplotlib", "seaborn", "jinja2", "ipywidgets", "IPython", "captum"} & set(loaded)
+
+
 def test_nothing_loads_a_pickle():
     for path in modules():
         text = path.read_text(encoding="utf-8")
