@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -49,7 +50,6 @@ def one_figure_each(table):
     return {
         "loss": lambda ax: plots.loss_curves(history(), ax=ax),
         "validation": lambda ax: plots.validation_curves(history(), ax=ax),
-        "learning rate": lambda ax: plots.learning_rate_curve(history(), ax=ax),
         "confusion": lambda ax: plots.confusion_matrix(found.confusion, ax=ax),
         "roc": lambda ax: plots.roc_curve(labels, chances, threshold=0.5, interval=(0.1, 0.9), ax=ax),
         "precision recall": lambda ax: plots.precision_recall_curve(labels, chances, threshold=0.5, ax=ax),
@@ -128,6 +128,40 @@ def test_the_threshold_point_lies_where_the_scores_say():
     point = plots.roc_curve(table["label"], table["probability"], threshold=0.5).lines[-1]
     assert point.get_xdata()[0] == pytest.approx(1 - values["specificity"])
     assert point.get_ydata()[0] == pytest.approx(values["sensitivity"])
+
+
+@pytest.mark.parametrize("draw", [plots.roc_curve, plots.precision_recall_curve])
+def test_a_threshold_of_zero_is_drawn_where_everything_is_called_fractured(draw):
+    table = predictions()
+    point = next(
+        line for line in draw(table["label"], table["probability"], threshold=0.0).lines if line.get_marker() == "o"
+    )
+    assert point.get_label().startswith("threshold 0.00")
+    expected = (1, 1) if draw is plots.roc_curve else (1, table["label"].mean())  # recall 1, precision of guessing
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["$x$ \\frac{", "a_$1^2", "_$hidden$"])
+def test_names_are_drawn_as_they_are(name):
+    table = predictions()
+    found, chances = result(table), (table["label"], table["probability"])
+    figure = Figure(figsize=(20, 20))
+    axes = figure.subplots(3, 2).ravel()
+    plots.roc_curve(*chances, name=name, ax=axes[0])
+    plots.precision_recall_curve(*chances, name=name, ax=axes[1])
+    plots.cost_curve(*chances, miss=2, false_alarm=1, marks={name: 0.4}, ax=axes[2])
+    plots.score_forest(found.comparison.replace({"model": {"model": name}}), ax=axes[3])
+    groups = found.subgroups.replace({"group": {"hand": name}}).assign(column=name)
+    plots.subgroup_forest(groups, ax=axes[4])
+    (picture,) = plots.image_grid(
+        [np.zeros((8, 8), np.uint8)], [name], figure=figure.add_subfigure(axes[5].get_subplotspec())
+    )
+    figure.draw_without_rendering()  # a broken formula would raise
+    legends = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes[:4]]
+    labels = [text.get_text() for text in axes[4].get_yticklabels()]
+    for texts in (*legends, labels, [picture.get_title()]):
+        shown = [text for text in texts if name in text.replace("\\$", "$")]
+        assert shown and not any(is_math_text(text) for text in shown)
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_truth():

@@ -3,7 +3,6 @@
 from fracturelib.plots.curves import (
     class_counts,
     confusion_matrix,
-    learning_rate_curve,
     loss_curves,
     precision_recall_curve,
     probability_histogram,
@@ -27,7 +26,6 @@ __all__ = [
     "error_gallery",
     "heat_overlay",
     "image_grid",
-    "learning_rate_curve",
     "localisation_points",
     "loss_curves",
     "occlusion_points",

@@ -19,7 +19,7 @@ from sklearn import metrics as sklearn_metrics
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.evaluation.calibration import calibration_table
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
-from fracturelib.plots.style import legend_above, say, styled
+from fracturelib.plots.style import legend_above, say, styled, verbatim
 from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK, TRAINING, VALIDATION
 from fracturelib.writing.words import SPLIT_NAMES, percent
 
@@ -58,15 +58,6 @@ def validation_curves(history: pd.DataFrame, *, ax: Axes) -> Axes:
     ax.set(ylabel="score (0 to 1)", ylim=(min(0.45, ax.get_ylim()[0]), 1.01))
     _epoch_axis(ax, history)
     legend_above(ax)
-    return ax
-
-
-@styled
-def learning_rate_curve(history: pd.DataFrame, *, ax: Axes) -> Axes:
-    """The learning rate of each epoch, on a logarithmic axis."""
-    ax.plot(history["epoch"], history["learning_rate"], "o", color=INK, linestyle="-", drawstyle="steps-mid")
-    ax.set(ylabel="learning rate", yscale="log")
-    _epoch_axis(ax, history)
     return ax
 
 
@@ -122,9 +113,11 @@ def roc_curve(
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     if truth.min() == truth.max():
         return say(ax, "not estimable:\nthe files are of one class only")
-    found = weighted_metrics(truth, chance, threshold=threshold or 0.5, weights=np.ones((1, len(truth))))
+    found = weighted_metrics(truth, chance, threshold=0.5 if threshold is None else threshold)
     auc, sensitivity, specificity = (found[key][0] for key in ("auc", "sensitivity", "specificity"))
-    text = f"{name}: AUC {auc:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if _known(interval) else "")
+    text = f"{verbatim(name)}: AUC {auc:.2f}" + (
+        f" ({interval[0]:.2f} to {interval[1]:.2f})" if _known(interval) else ""
+    )
     false_positives, true_positives, _ = sklearn_metrics.roc_curve(truth, chance)
     ax.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1, zorder=1)
     ax.plot(false_positives, true_positives, color=colour, linewidth=2, label=text)
@@ -164,9 +157,9 @@ def precision_recall_curve(
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     if truth.min() == truth.max():
         return say(ax, "not estimable:\nthe files are of one class only")
-    found = weighted_metrics(truth, chance, threshold=threshold or 0.5, weights=np.ones((1, len(truth))))
+    found = weighted_metrics(truth, chance, threshold=0.5 if threshold is None else threshold)
     precision, recall, _ = sklearn_metrics.precision_recall_curve(truth, chance)
-    text = f"{name}: average precision {found['average_precision'][0]:.2f}"
+    text = f"{verbatim(name)}: average precision {found['average_precision'][0]:.2f}"
     ax.plot(recall, precision, drawstyle="steps-post", color=colour, linewidth=2, label=text)
     ax.axhline(truth.mean(), linestyle="--", color=FAINT, label=f"guessing: {truth.mean():.2f}")
     if threshold is not None and not np.isnan(found["ppv"][0]):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fracturelib.evaluation.metrics import HEADLINE, METRICS
-from fracturelib.plots.style import styled
+from fracturelib.plots.style import styled, verbatim
 from fracturelib.writing.palette import FAINT, INK
 from fracturelib.writing.words import shorten, wrap
 
@@ -28,7 +28,7 @@ def score_forest(
     rows = comparison.set_index(["model", "metric"])
     for number, (model, colour) in enumerate(zip(models, colours, strict=False)):
         y = np.arange(len(metrics)) + 0.8 * (number + 0.5) / len(models) - 0.4
-        _forest_points(ax, y, rows.loc[model].loc[list(metrics)], colour, "osD^v"[number % 5], model)
+        _forest_points(ax, y, rows.loc[model].loc[list(metrics)], colour, "osD^v"[number % 5], verbatim(model))
     ax.set_yticks(range(len(metrics)), [HEADLINE.get(metric, wrap(METRICS[metric], 20)) for metric in metrics])
     ax.set(xlim=(-0.02, 1.02), ylim=(len(metrics) - 0.5, -0.5), xlabel="score (0 to 1), with 95 % interval")
     for line in range(1, len(metrics)):
@@ -59,7 +59,8 @@ def subgroup_forest(subgroups: pd.DataFrame, *, metric: str = "sensitivity", ax:
     rows = subgroups.rename(columns={metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"})
     _forest_points(ax, np.arange(len(rows)), rows, INK, "o", metric, missing="–")
     names = [
-        f"{shorten(str(row.column).replace('_', ' '), 16)}: {shorten(str(row.group), 16)}" for row in rows.itertuples()
+        verbatim(f"{shorten(str(row.column).replace('_', ' '), 16)}: {shorten(str(row.group), 16)}")
+        for row in rows.itertuples()
     ]
     labels = [f"{name} ({row.n}/{row.units})" for name, row in zip(names, rows.itertuples(), strict=True)]
     ax.set_yticks(range(len(rows)), labels)

@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from PIL import Image
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.plots.style import STYLE
+from fracturelib.plots.style import STYLE, verbatim
 from fracturelib.writing.palette import CLASS_COLOURS, INK
 from fracturelib.writing.words import shorten
 
@@ -47,7 +47,7 @@ def image_grid(
             ax.set(xticks=[], yticks=[], anchor="N")
             ax.grid(False)
             if titles is not None:
-                ax.set_title("\n".join(shorten(line, 24) for line in titles[number].split("\n")), fontsize=11)
+                ax.set_title("\n".join(verbatim(shorten(line, 24)) for line in titles[number].split("\n")), fontsize=11)
             frame = colours[number] if colours is not None else INK
             for spine in ax.spines.values():
                 spine.set(visible=True, color=frame, linewidth=3 if colours is not None else 0.5)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fracturelib.evaluation.metrics import HEADLINE, check_predictions
 from fracturelib.evaluation.thresholds import expected_cost, operating_points
-from fracturelib.plots.style import legend_above, say, styled
+from fracturelib.plots.style import legend_above, say, styled, verbatim
 from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK
 from fracturelib.writing.words import wrap
 
@@ -109,7 +109,7 @@ def cost_curve(
     total = expected_cost(sensitivity, specificity, share=share, miss=miss, false_alarm=false_alarm)
     ax.plot(thresholds, total, color=INK, linewidth=2.5, label="total")
     for (name, at), style in zip((marks or {}).items(), ("--", ":", "-."), strict=False):
-        ax.axvline(at, linestyle=style, color=INK, linewidth=1.2, label=f"{name}: {at:.2f}")
+        ax.axvline(at, linestyle=style, color=INK, linewidth=1.2, label=f"{verbatim(name)}: {at:.2f}")
     ax.set(xlim=(0, 1), ylim=(0, None))
     legend_above(ax, columns=3, columnspacing=1.0, handlelength=1.6)
     return ax

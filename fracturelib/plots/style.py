@@ -52,6 +52,11 @@ def legend_above(ax: Axes, *, columns: int = 2, bottom: float = 1.0, **options: 
     ax.legend(loc="lower left", bbox_to_anchor=(0, bottom), ncols=columns, borderaxespad=0.2, **options)
 
 
+def verbatim(text: str) -> str:
+    """A name or a value as it is, for any text of a figure: no dollar opens a formula, and no legend leaves it out."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def say(ax: Axes, text: str) -> Axes:
     """A message in place of data that do not exist."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=INK)

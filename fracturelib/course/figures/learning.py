@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fracturelib.plots.curves import loss_curves, whole_epochs
-from fracturelib.plots.style import STYLE, legend_above, say, styled
+from fracturelib.plots.style import STYLE, legend_above, say, styled, verbatim
 from fracturelib.writing.palette import FAINT, INK, TRAINING, VALIDATION
 
 LEAST_SPAN = 0.05  # of a score or a loss: smaller changes would look large, and their numbers would not fit
@@ -30,8 +30,10 @@ def overlaid_runs(
     """One column of several histories over the epochs; the last one is drawn boldly in black."""
     *earlier, latest = histories
     for name, colour in zip(earlier, itertools.cycle(RUN_COLOURS)):
-        ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=name)
-    ax.plot(histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=latest)
+        ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=verbatim(name))
+    ax.plot(
+        histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=verbatim(latest)
+    )
     ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, max(len(history) for history in histories.values()) + 0.5))
     whole_epochs(ax)
     legend_above(ax, columns=3, columnspacing=1.0)
