@@ -113,6 +113,6 @@ def test_floats_of_0_to_1_are_the_same_picture_and_anything_else_is_refused(radi
     torch.testing.assert_close(transform(radiograph.astype(np.int64)), transform(radiograph))
     assert transform(radiograph > 127).max() > 1.0  # white, not black
     colour, holes = np.stack([radiograph] * 3), np.where(radiograph > 9, radiograph / 255, np.nan)
-    for wrong in (radiograph * 257, radiograph.astype(float), -radiograph.astype(int), colour, holes):
+    for wrong in (radiograph.astype(np.uint16) * 257, radiograph.astype(float), -radiograph.astype(int), colour, holes):
         with pytest.raises(ImageError, match="a grey picture is needed"):
             transform(wrong)
