@@ -19,7 +19,7 @@ test: $(STAMP)
 	FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_data_exploration.ipynb
 
 # The stamp keeps the second call fast; it is renewed when a version or a dependency changes.
 $(STAMP): requirements.txt pyproject.toml

@@ -147,12 +147,21 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def offline() -> bool:
     """True when ``FRACTURELIB_OFFLINE`` forbids every network access."""
-    return os.environ.get("FRACTURELIB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+    return _switched_on("FRACTURELIB_OFFLINE")
 
 
 def fast_mode() -> bool:
     """True when ``FRACTURELIB_FAST`` asks the notebooks for small sizes."""
-    return os.environ.get("FRACTURELIB_FAST", "").strip().lower() in ("1", "true", "yes", "on")
+    return _switched_on("FRACTURELIB_FAST")
+
+
+def debugging() -> bool:
+    """True when ``FRACTURELIB_DEBUG`` asks for the traceback of every error."""
+    return _switched_on("FRACTURELIB_DEBUG")
+
+
+def _switched_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def library_versions() -> dict[str, str]:

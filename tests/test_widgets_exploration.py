@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -160,6 +161,29 @@ def test_setup_opens_a_data_set_and_keeps_paths_out_of_warnings(tiny_data, monke
     assert "data:" in capsys.readouterr().out
     text = warnings.formatwarning(SplitLeakWarning("two splits"), SplitLeakWarning, "/machine/path.py", 3)
     assert text == "SplitLeakWarning: two splits\n"
+
+
+def test_a_folder_that_does_not_exist_is_said_before_anything_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    with plt.rc_context(), pytest.raises(CatalogError, match="does not exist"):
+        notebook.setup(tmp_path / "nowhere")
+    assert "data:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_in_a_cell_is_told_without_its_traceback_unless_asked_for(tiny_data, monkeypatch, capsys, debug):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setenv("FRACTURELIB_DEBUG", str(int(debug)))
+    shell = InteractiveShell()
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+    with plt.rc_context():
+        notebook.setup(tiny_data)
+    shell.user_ns["FracturelibError"] = FracturelibError
+    result = shell.run_cell("raise FracturelibError('the plate is broken', cure='take another')")
+    out, err = capsys.readouterr()
+    assert not result.success, "the cells below must not run"
+    assert "the plate is broken" in out + err and "what to do:   take another" in out + err
+    assert ("Traceback" in out + err) == debug
 
 
 def test_radiographs_are_shown_as_jpeg_and_diagrams_as_png(capsys):

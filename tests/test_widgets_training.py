@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.course import notebook
 from fracturelib.course.notebook import notebook_run
@@ -25,6 +26,9 @@ from fracturelib.course.widgets import evaluation, live, runs, training
 from fracturelib.course.widgets.live import LatestJob
 from fracturelib.course.widgets.training import training_panel
 from fracturelib.errors import RunError
+from fracturelib.features import compute_features, computing
+from fracturelib.loaders import make_loaders
+from fracturelib.model import build_model
 from tests.helpers.benches import made_up_bench, made_up_features
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -285,6 +289,23 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     with pytest.raises(RunError):
         notebook_run(CONFIG, tmp_path)
     assert keepsake.exists()
+
+
+def test_a_run_takes_the_features_that_the_notebook_has_computed(tiny_data, tmp_path, monkeypatch):
+    config = replace(CONFIG, data=str(tiny_data), image_size=32, views=2)
+    monkeypatch.setattr(notebook, "project_folder", lambda: tmp_path)
+    model, loaders = build_model(config), make_loaders(read_catalog(tiny_data), config)
+    for dataset, views in ((loaders.train.dataset, 2), (loaders.val.dataset, 1)):
+        compute_features(model, dataset, config, views=views, bank=notebook.feature_bank())
+    read, really = [], computing._frozen_outputs
+
+    def outputs(model, dataset, config, places):
+        read.append(len(places))
+        return really(model, dataset, config, places)
+
+    monkeypatch.setattr(computing, "_frozen_outputs", outputs)
+    notebook_run(config, tmp_path / "runs" / "notebook")
+    assert sum(read) == len(loaders.test.dataset), "only the test images are new"
 
 
 def test_both_notebooks_ask_for_the_same_run():

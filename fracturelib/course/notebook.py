@@ -5,21 +5,26 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 import tomllib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+from IPython import get_ipython
 from IPython.display import Image as ShownImage
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from fracturelib.catalog.layout import layout_error
 from fracturelib.config import TrainConfig
-from fracturelib.errors import CatalogError, RunError
+from fracturelib.errors import CatalogError, FracturelibError, RunError
+from fracturelib.features.bank import BANK_FOLDER, FeatureBank
 from fracturelib.pipeline import train_run
 from fracturelib.plots.style import STYLE
 from fracturelib.runs import Run, read_record
-from fracturelib.runtime import choose_device, fast_mode
+from fracturelib.runtime import choose_device, debugging, fast_mode
 from fracturelib.simulation import ensure_simulated
 from fracturelib.trunks.weights import available_weights, requested_weights
 
@@ -55,7 +60,7 @@ def simulated_data(*, progress: bool = True) -> Path:
 
 
 def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
-    """Open a notebook: the look of the figures, warnings without paths, the data, and the banner.
+    """Open a notebook: the look of the figures, warnings without paths, errors in words, the data, and the banner.
 
     Args:
         data: folder of a data set; None is the embedded, simulated one.
@@ -63,10 +68,17 @@ def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
 
     Returns:
         the folder of the data set, relative to the working folder.
+
+    Raises:
+        CatalogError: `data` is not a folder.
     """
     plt.rcParams.update({**STYLE, "figure.dpi": DPI})
     warnings.formatwarning = _plain_warning
+    if (shell := get_ipython()) is not None and not debugging():
+        shell.set_custom_exc((FracturelibError,), _plain_error)
     root = simulated_data() if data is None else Path(data)
+    if not root.is_dir():
+        raise layout_error("the data folder does not exist", root)
     print("\n".join(banner(root, weights=weights)))
     return root
 
@@ -84,6 +96,11 @@ def banner(root: Path, *, weights: bool = False) -> list[str]:
     if fast_mode():
         lines.append("mode:    fast (FRACTURELIB_FAST is set: small sizes, numbers are rough)")
     return lines
+
+
+def feature_bank() -> FeatureBank:
+    """The features that the runs in runs/ keep: what a notebook computes with it, `notebook_run` need not compute."""
+    return FeatureBank(project_folder() / "runs" / BANK_FOLDER)
 
 
 def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
@@ -140,6 +157,11 @@ def _weights_line() -> str:
     if requested == "auto":
         return next(row["place"] for row in available_weights() if row["weights"] == "auto")
     return requested if requested in ("imagenet", "distilled", "none") else Path(requested).name
+
+
+def _plain_error(shell: Any, kind: type[BaseException], error: BaseException, *_: Any, **__: Any) -> None:
+    """What happened, its cause and its cure, without the traceback; the cell has failed all the same."""
+    print(f"{kind.__name__}: {error}", file=sys.stderr)
 
 
 def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
