@@ -66,6 +66,14 @@ def test_a_notebook_runs_and_its_panels_answer(page, address, name):
         notebook.shut_down()
 
 
+def test_a_link_to_the_glossary_opens_it(page, address):
+    """JupyterLab opens only what lies below the folder that it serves, and says nothing about the rest."""
+    lab.open_notebook(page, address, SERIES[0])
+    page.locator('.jp-Notebook a[href*="glossary"]').first.click()
+    page.wait_for_selector(".jp-MarkdownViewer h2:has-text('Radiograph')")
+    page.screenshot(path=SCREENSHOTS / "glossary.png")
+
+
 def test_the_series_has_panels(place):
     sources = [(place / "notebooks" / name).read_text(encoding="utf-8") for name in SERIES]
     assert sum("anel(" in source or "ReadingRoom(" in source for source in sources) >= 5

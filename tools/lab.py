@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,9 +65,16 @@ def copy_series(folder: Path) -> Path:
     return folder
 
 
+def make_lab_options() -> list[str]:
+    """The options of JupyterLab in the Makefile."""
+    rule = re.search(r"jupyter lab (.*)", (PROJECT / "Makefile").read_text(encoding="utf-8"))
+    assert rule is not None, "make lab starts JupyterLab"
+    return shlex.split(rule[1])
+
+
 @contextlib.contextmanager
 def jupyter_lab(root: Path, home: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Address (with its token) of a JupyterLab that serves `root` and keeps its own files in `home`."""
+    """Address (with its token) of a JupyterLab started in `root` as `make lab` does, with its own files in `home`."""
     for name, values in SETTINGS.items():
         file = home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +83,8 @@ def jupyter_lab(root: Path, home: Path, environment: dict[str, str]) -> Iterator
     command = [
         sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser",
         "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--IdentityProvider.token={token}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *make_lab_options(),
     ]  # fmt: skip
     places = {
         "JUPYTER_RUNTIME_DIR": home / "runtime",
