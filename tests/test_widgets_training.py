@@ -26,6 +26,7 @@ from fracturelib.course.widgets import evaluation, live, runs, training
 from fracturelib.course.widgets.live import LatestJob
 from fracturelib.course.widgets.training import training_panel
 from fracturelib.errors import RunError
+from fracturelib.evaluation import confusion_at, natural_frequencies, rates_at
 from fracturelib.features import compute_features, computing
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
@@ -333,9 +334,9 @@ def made_up_predictions(count: int = 50, *, seed: int = 0) -> pd.DataFrame:
 def test_counts_and_rates_against_the_oracle(threshold):
     predictions = made_up_predictions()
     called = predictions["probability"] >= threshold
-    counts = evaluation.confusion_at(predictions, threshold)
+    counts = confusion_at(predictions, threshold)
     assert (counts.to_numpy() == confusion_matrix(predictions["label"], called, labels=[0, 1])).all()
-    rates = evaluation.rates_at(predictions, threshold, prevalence=predictions["label"].mean())
+    rates = rates_at(predictions, threshold, prevalence=predictions["label"].mean())
     (cleared, alarms), (missed, found) = counts.to_numpy()
     assert rates["sensitivity"] == pytest.approx(found / (found + missed))
     assert rates["specificity"] == pytest.approx(cleared / (cleared + alarms))
@@ -348,7 +349,7 @@ def test_counts_and_rates_against_the_oracle(threshold):
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_the_story_is_told_for_any_numbers(sensitivity, specificity, prevalence):
-    story = evaluation.natural_frequencies(sensitivity, specificity, prevalence)
+    story = natural_frequencies(sensitivity, specificity, prevalence)
     assert story.startswith("Of 1,000 patients") and "-" not in story and "nan" not in story
 
 

@@ -1,6 +1,6 @@
 """One figure per function; each draws on `ax` (a new one if it is None) and returns it.
 
-Fractured is vermillion and not fractured is blue in every figure. The colours are those of Okabe and Ito
+Fractured is orange and not fractured is blue in every figure. The colours are those of Okabe and Ito
 (2008), which readers with any common colour vision deficiency can tell apart. `image_grid` and
 `error_gallery` fill a figure and return its axes, because one image needs one axes.
 """

@@ -197,7 +197,7 @@ def _gallery(errors: list[Shown]) -> ReportFigure | None:
         return None
     missed = sum(one.row.label == 1 for one in seen)
     alt = (
-        f"The {len(seen)} most confident errors: missed fractures (vermillion frame): {missed}, false alarms "
+        f"The {len(seen)} most confident errors: missed fractures (orange frame): {missed}, false alarms "
         f"(blue frame): {len(seen) - missed}."
     )
     columns = min(4, len(seen))
