@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import http.server
 import pickle
@@ -174,18 +175,22 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT with ranges; the first answer of a server with `cut` set breaks off in the middle."""
+    """Serves CONTENT with ranges. The first `cuts` answers break off in the middle; `length` overrides the header."""
 
     def do_GET(self):
         start = int(self.headers["Range"].split("=")[1].rstrip("-")) if "Range" in self.headers else 0
         self.server.starts.append(start)
         body = CONTENT[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if self.server.length != "":
+            self.send_header("Content-Length", self.server.length or str(len(body)))
         self.end_headers()
-        if self.server.cut:
-            self.server.cut, body = False, body[: len(body) // 2]
-        self.wfile.write(body)
+        if self.server.cuts:
+            self.server.cuts, body = self.server.cuts - 1, body[: len(body) // 2]
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+            while self.server.endless:
+                self.wfile.write(CONTENT)
 
     def log_message(self, *_):
         pass
@@ -194,7 +199,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.cut, running.starts = False, []
+        running.cuts, running.starts, running.length, running.endless = 0, [], None, False
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
         running.shutdown()
@@ -213,14 +218,41 @@ def test_a_download_is_announced_checked_and_named_last(server, tmp_path, capsys
     assert "1 MB" in said and str(path.parent) in said
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
-    server.cut, path = True, tmp_path / "file.bin"
+def test_a_broken_download_is_continued_once_and_then_by_the_next_call(server, tmp_path):
+    server.cuts, path = 2, tmp_path / "file.bin"
     with pytest.raises(DownloadError, match=r"broke|Incomplete"):
         fetch(address(server), path, sha256_prefix=DIGEST[:8])
     assert not path.exists()
     fetch(address(server), path, sha256_prefix=DIGEST[:8])
     assert path.read_bytes() == CONTENT
-    assert server.starts == [0, len(CONTENT) // 2]
+    assert server.starts == [0, len(CONTENT) // 2, 3 * len(CONTENT) // 4]
+
+
+def test_a_part_of_another_file_is_thrown_away_and_all_fetched_anew(server, tmp_path):
+    path = tmp_path / "file.bin"
+    path.with_name("file.bin.part").write_bytes(b"something else")
+    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["", "many", "-1"])
+def test_a_server_that_does_not_say_how_much_is_believed_by_the_checksum(server, tmp_path, length):
+    server.length, path = length, tmp_path / "file.bin"
+    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_server_that_announces_too_much_is_refused(server, tmp_path):
+    server.length = "9" * 30
+    with pytest.raises(DownloadError, match="announces"):
+        fetch(address(server), tmp_path / "file.bin", sha256_prefix=DIGEST[:8])
+
+
+def test_a_server_that_never_ends_is_left(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST_BYTES", 5_000_000)
+    server.length, server.endless = "", True
+    with pytest.raises(DownloadError, match="without an end"):
+        fetch(address(server), tmp_path / "file.bin", sha256_prefix=DIGEST[:8])
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
@@ -14,14 +15,20 @@ from tqdm import tqdm
 CONNECT_SECONDS = 5.0  # longest wait for a first answer, name look-up included
 READ_SECONDS = 30.0  # longest silence once the file is coming
 CHUNK_BYTES = 1 << 18
+LARGEST_BYTES = 4 * 2**30  # no weights that are asked for here come near it; a server that never ends does
+SLOWEST = 2_000  # bytes a second, over a minute and longer: below it a server only pretends to send
 
 
 class DownloadError(Exception):
     """The file could not be fetched, or is not the one that was expected."""
 
 
+class BrokenTransfer(DownloadError):
+    """It broke off, or what was continued is not the file: a second attempt may succeed."""
+
+
 def fetch(url: str, path: Path, *, sha256_prefix: str) -> None:
-    """Download `url` to `path`.
+    """Download `url` to `path`; a transfer that breaks is continued once.
 
     Bytes go to ``<path>.part``, which a later call continues; the file gets its name only after the check.
 
@@ -31,26 +38,36 @@ def fetch(url: str, path: Path, *, sha256_prefix: str) -> None:
         sha256_prefix: first hex digits of the SHA-256 that the file must have (8 in torchvision's names).
 
     Raises:
-        DownloadError: no connection within 5 s, a broken transfer, or a wrong checksum.
+        DownloadError: no connection within 5 s, a broken, endless or far too slow transfer, or a wrong checksum.
     """
+    print(f"Looking for {path.name} (gives up after {CONNECT_SECONDS:.0f} s without a connection) …", flush=True)
+    try:
+        _attempt(url, path, sha256_prefix)
+    except BrokenTransfer as error:
+        print(f"{error}; trying once more", flush=True)
+        _attempt(url, path, sha256_prefix)
+
+
+def _attempt(url: str, path: Path, sha256_prefix: str) -> None:
     part = path.with_name(path.name + ".part")
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    print(f"Looking for {path.name} (gives up after {CONNECT_SECONDS:.0f} s without a connection) …", flush=True)
     try:
         with _open(request) as response:
-            resumed = response.status == 206
+            start = start if response.status == 206 else 0  # else the server sends all of it again
             path.parent.mkdir(parents=True, exist_ok=True)
-            _receive(response, part, start if resumed else 0)
+            _receive(response, part, start)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part already holds the whole file
             raise DownloadError(f"the server answered {error.code}") from error
     except (OSError, HTTPException) as error:
-        raise DownloadError(str(error) or type(error).__name__) from error
+        broken = BrokenTransfer if part.exists() and part.stat().st_size > start else DownloadError
+        raise broken(str(error) or type(error).__name__) from error
     found = _sha256(part)
     if not found.startswith(sha256_prefix):
         part.unlink()
-        raise DownloadError(f"wrong checksum (SHA-256 {found[:8]}…, expected {sha256_prefix}…); the file was removed")
+        wrong = BrokenTransfer if start else DownloadError  # a part of another file may have been continued
+        raise wrong(f"wrong checksum (SHA-256 {found[:8]}…, expected {sha256_prefix}…); the file was removed")
     part.replace(path)
 
 
@@ -80,19 +97,26 @@ def _open(request: urllib.request.Request) -> HTTPResponse:
 
 def _receive(response: HTTPResponse, part: Path, start: int) -> None:
     """Append the body to the part file, with a progress bar that says what comes and where it goes."""
-    remaining = int(response.headers.get("Content-Length") or 0)
-    total = start + remaining
-    print(f"Downloading {total / 1e6:.0f} MB to {part.parent}", flush=True)
-    received = start
+    stated = response.headers.get("Content-Length") or ""
+    total = start + int(stated) if stated.isdecimal() else None
+    if (total or 0) > LARGEST_BYTES:
+        raise DownloadError(f"the server announces {stated} bytes, which no such file has")
+    print(f"Downloading {f'{total / 1e6:.0f} MB' if total else 'a file of unknown size'} to {part.parent}", flush=True)
+    received, begun = start, time.monotonic()
     with (
         part.open("ab" if start else "wb") as file,
-        tqdm(total=total or None, initial=start, unit="B", unit_scale=True, desc=part.stem) as bar,
+        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem) as bar,
     ):
-        while chunk := response.read(CHUNK_BYTES):
+        while chunk := response.read1(CHUNK_BYTES):
             received += file.write(chunk)
             bar.update(len(chunk))
-    if remaining and received < total:
-        raise DownloadError(f"the connection broke after {received / 1e6:.0f} of {total / 1e6:.0f} MB; try again")
+            seconds = time.monotonic() - begun
+            if received > LARGEST_BYTES or (seconds > 60 and received - start < SLOWEST * seconds):
+                raise DownloadError(
+                    f"the server had sent {received / 1e6:.1f} MB after {seconds:.0f} s, without an end"
+                )
+    if total and received < total:
+        raise BrokenTransfer(f"the connection broke after {received / 1e6:.0f} of {total / 1e6:.0f} MB")
 
 
 def _sha256(path: Path) -> str:
