@@ -93,7 +93,7 @@ def test_an_external_test_shows_the_drop_and_writes_its_report(run_folder, make_
         "EXTERNAL TEST",
         "come along unchanged",
         "Against the run's own test set",
-        "5.0% of the patients",
+        "5.0 % of the patients",
         "with the run's temperature",
         "metadata only",
         "sensitivity of at least 0.9",

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from fracturelib import plots
 from fracturelib.evaluation import Scored, choose_threshold, evaluate, worst_errors
+from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS
-from fracturelib.writing.words import percent, shorten
+from fracturelib.writing.words import shorten
 from tests.helpers.results import checks, history, robustness
 
 

@@ -26,7 +26,7 @@ from fracturelib.course.studies import simulated
 from fracturelib.course.widgets import augmentation, common, exploration
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, simulate
-from fracturelib.writing.words import percent
+from fracturelib.writing.numbers import percent
 
 
 @pytest.fixture(scope="module")

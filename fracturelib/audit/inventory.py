@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fracturelib.catalog import UNKNOWN
+from fracturelib.writing.numbers import percent
 
 MOST_SIZES = 3  # sizes that are named
 
@@ -30,7 +31,7 @@ def inventory_facts(table: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame
     ]
     if len(known):
         by_source = known.groupby("source_id")["label"].max().mean()
-        share = f"{known['label'].mean():.0%} of the files, {by_source:.0%} of the sources".replace("%", " %")
+        share = f"{percent(known['label'].mean())} of the files, {percent(by_source)} of the sources"
         facts.append(("share that is fractured", share))
     facts.append(("sizes in pixels", _sizes(table)))
     facts += [

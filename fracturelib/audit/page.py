@@ -13,12 +13,13 @@ from fracturelib.audit.pictures import shrink
 from fracturelib.audit.registration import lay_on
 from fracturelib.audit.result import Audit
 from fracturelib.audit.shortcuts import ALARM
-from fracturelib.audit.summary import headline, verdicts
+from fracturelib.audit.summary import headline, ninety_percent, verdicts
 from fracturelib.catalog import class_name
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.images import read_radiograph
+from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS, INK
-from fracturelib.writing.tables import grid
+from fracturelib.writing.tables import cell, grid
 from fracturelib.writing.template import data_uri, fill_in
 from fracturelib.writing.words import SPLIT_NAMES
 
@@ -105,8 +106,7 @@ def _sample_rows(audit: Audit) -> list[list[Any]]:
             f"{row['files']:,}",
             f"{row['sources']:,}",
             f"{row['effective']:,.0f}",
-            f"{row['by_files_low']:.0%} to {row['by_files_high']:.0%}".replace("%", " %"),
-            f"{row['low']:.0%} to {row['high']:.0%}".replace("%", " %"),
+            *ninety_percent(row),
         ]
         for row in audit.sample_size.to_dict("records")
     ]
@@ -115,8 +115,7 @@ def _sample_rows(audit: Audit) -> list[list[Any]]:
 def _shortcut_rows(audit: Audit) -> list[list[Any]]:
     rows = []
     for row in audit.shortcuts.itertuples():
-        interval = "" if pd.isna(row.low) else f"({row.low:.2f} to {row.high:.2f})"
-        value = {"main": "–" if pd.isna(row.auc) else f"{row.auc:.2f}", "small": interval, "alarm": row.flagged}
+        value = {**cell(row.auc, row.low, row.high, 2), "alarm": row.flagged}
         told = f"{row.carrier}, {row.direction} in fractured (AUC {row.carrier_auc:.2f})"
         told = "" if pd.isna(row.carrier) else told
         rows.append([row.signs, value, {"main": told, "small": row.note, "alarm": False}])
@@ -160,9 +159,7 @@ def evidence_sentence(row: Any) -> str:
     mirrored = "mirrored, " if row.mirrored else ""
     return (
         f"Laid on each other ({mirrored}turned by {row.degrees:.0f}°, enlarged {row.scale:.2f} times), the fine "
-        f"structure has a correlation of {row.correlation:.2f} over {row.overlap:.0%} of the anatomy.".replace(
-            "%", " %"
-        )
+        f"structure has a correlation of {row.correlation:.2f} over {percent(row.overlap)} of the anatomy."
     )
 
 

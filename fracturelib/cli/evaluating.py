@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 
 from fracturelib.cli.shared import NOTICE, add_command, csv_file, print_differences, print_metrics
 from fracturelib.errors import EvaluationError
+from fracturelib.writing.numbers import estimate, percent
 from fracturelib.writing.verdicts import explained, told
 
 
@@ -77,12 +77,10 @@ def _print_prevalence(predictions, threshold: float, prevalence: float) -> None:
     from fracturelib.evaluation import predictive_value_table
 
     row = predictive_value_table(predictions, threshold=threshold, prevalences=(prevalence,)).iloc[0]
-    print(f"\nWhere {prevalence:.1%} of the patients have a fracture:")
+    print(f"\nWhere {percent(prevalence, digits=1)} of the patients have a fracture:")
     for name, words in (("ppv", "a call “fractured”"), ("npv", "a call “not fractured”")):
-        ends = "" if math.isnan(row[f"{name}_low"]) else f" [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
-        value = f"right in {row[name]:.3f}{ends} of the cases"
-        if math.isnan(row[name]):
-            value = explained(row[f"{name}_reason"], row["unit"])
+        value = estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], missing="")
+        value = f"right in {value} of the cases" if value else explained(row[f"{name}_reason"], row["unit"])
         print(f"{words:<24}{value}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import FracturelibError
+from fracturelib.files import replaced
+from fracturelib.writing.numbers import UNKNOWN, estimate, number
 from fracturelib.writing.verdicts import told
 
 if TYPE_CHECKING:
     import pandas as pd
-from fracturelib.files import replaced
 
 NOTICE = "For teaching and research; no medical device."
 
@@ -52,11 +52,13 @@ def print_metrics(metrics: dict, data: str) -> None:
         f"sources{patients}, {metrics['n_fractured']} fractured\n"
     )
     models = list(dict.fromkeys(row["model"] for row in metrics["comparison"]))
-    cells = {(row["model"], row["metric"]): _cell(row) for row in metrics["comparison"]}
-    print(" " * 20 + "".join(f"{name:<22}" for name in models).rstrip())
+    cells = {
+        (row["model"], row["metric"]): estimate(row["value"], row["low"], row["high"]) for row in metrics["comparison"]
+    }
+    print(" " * 20 + "".join(f"{name:<24}" for name in models).rstrip())
     for metric in (*HEADLINE, "average_precision"):
-        print(f"{metric:<20}" + "".join(f"{cells[name, metric]:<22}" for name in models).rstrip())
-    print(f"\n[ ]: 95 % interval, bootstrap over {unit}")
+        print(f"{metric:<20}" + "".join(f"{cells[name, metric]:<24}" for name in models).rstrip())
+    print(f"\nIn brackets: 95 % interval, bootstrap over {unit}")
     for row in metrics["confusion"]:
         called = ", ".join(f"{row[name]} called {name}" for name in CLASS_NAMES)
         print(f"{row['truth']}: {called}")
@@ -66,24 +68,12 @@ def print_metrics(metrics: dict, data: str) -> None:
 
 def print_differences(table: pd.DataFrame, names: tuple[str, str], *, higher: str, lower: str) -> None:
     """A table of `compare` or `drop_table`: both values, the difference with its interval, and the verdict in words."""
-    print(f"{'':<14}{names[0]:<16}{names[1]:<16}difference [95 % interval]")
+    print(f"{'':<14}{names[0]:<16}{names[1]:<16}difference (95 % interval)")
     for row in table.to_dict("records"):
-        values = "".join(f"{_plain(row[side]):<16}" for side in ("first", "second"))
-        ends = "" if math.isnan(row["low"]) else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        difference = "" if math.isnan(row["difference"]) else f"{row['difference']:+.3f}{ends}"
+        values = "".join(f"{number(row[side], missing=UNKNOWN):<16}" for side in ("first", "second"))
+        difference = estimate(row["difference"], row["low"], row["high"], signed=True, missing="")
         said = told(row["verdict"], row["reason"], row["unit"], higher=higher, lower=lower)
-        print(f"{row['metric']:<14}{values}{difference:<26}{said}".rstrip())
-
-
-def _plain(value: float) -> str:
-    return "not estimable" if math.isnan(value) else f"{value:.3f}"
-
-
-def _cell(row: dict) -> str:
-    if row["value"] is None:
-        return "not estimable"
-    interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    return f"{row['value']:.3f}{interval}"
+        print(f"{row['metric']:<14}{values}{difference:<28}{said}".rstrip())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
 from fracturelib.evaluation.prevalence import predictive_values
 from fracturelib.evaluation.thresholds import choose_threshold
-from fracturelib.writing.words import percent
+from fracturelib.writing.numbers import percent
 
 PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741–744)
 

@@ -20,8 +20,9 @@ from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.evaluation.calibration import calibration_table
 from fracturelib.evaluation.metrics import check_predictions, weighted_metrics
 from fracturelib.plots.style import legend_above, say, styled, verbatim
+from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK, TRAINING, VALIDATION
-from fracturelib.writing.words import SPLIT_NAMES, percent
+from fracturelib.writing.words import SPLIT_NAMES
 
 
 @styled

@@ -15,7 +15,8 @@ from fracturelib.evaluation import HEADLINE, METRICS, Evaluation
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
 from fracturelib.report.tested import Tested
-from fracturelib.writing.tables import MISSING, cell, grid, interval, number, signed_cell
+from fracturelib.writing.numbers import interval, number
+from fracturelib.writing.tables import MISSING, cell, grid
 from fracturelib.writing.verdicts import explained, told
 from fracturelib.writing.words import SPLIT_NAMES
 
@@ -128,7 +129,7 @@ def _drop(drop: pd.DataFrame | None) -> dict[str, Any]:
             METRICS[row["metric"]],
             number(row["second"]),
             number(row["first"]),
-            signed_cell(row["difference"], row["low"], row["high"]),
+            cell(row["difference"], row["low"], row["high"], signed=True),
             told(row["verdict"], row["reason"], row["unit"], higher="higher elsewhere", lower="lower elsewhere"),
         ]
         for row in (drop.to_dict("records") if drop is not None else ())
@@ -148,8 +149,9 @@ def _verdict(row: Mapping[str, Any]) -> str:
         lower="the model is worse",
         unknown="the interval is {}",
     )
-    ends = "" if np.isnan(row["low"]) else f" (paired 95 % interval {row['low']:+.2f} to {row['high']:+.2f})"
-    return f"Against the baseline “{row['baseline']}” the AUC differs by {row['difference']:+.2f}{ends}: {said}."
+    ends = interval(row["low"], row["high"], 2, signed=True)
+    difference = number(row["difference"], 2, signed=True) + (f" (paired 95 % interval {ends})" if ends else "")
+    return f"Against the baseline “{row['baseline']}” the AUC differs by {difference}: {said}."
 
 
 def _scores(comparison: pd.DataFrame) -> dict[str, Any]:

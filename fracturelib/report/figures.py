@@ -23,6 +23,7 @@ from fracturelib.images import read_radiograph
 from fracturelib.plots.style import STYLE
 from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import Probes
+from fracturelib.writing.numbers import UNKNOWN, number
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import data_uri
 
@@ -227,7 +228,7 @@ def _thumbnail(path: Path) -> np.ndarray:
 
 
 def _number(value: float) -> str:
-    return "not estimable" if np.isnan(value) else f"{value:.2f}"
+    return number(value, 2, missing=UNKNOWN)
 
 
 def _auc(evaluation: Evaluation) -> str:

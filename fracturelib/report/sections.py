@@ -11,9 +11,9 @@ from fracturelib.evaluation import Evaluation, describe_rule
 from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS
 from fracturelib.stress import describe_level
 from fracturelib.stress.probing import Probes
-from fracturelib.writing.tables import MISSING, cell, grid, number, share, signed_cell
+from fracturelib.writing.numbers import number, percent
+from fracturelib.writing.tables import MISSING, cell, grid
 from fracturelib.writing.verdicts import subgroup_caution, told
-from fracturelib.writing.words import percent
 
 QUANTITIES = {
     "brier": "Brier score (0 is perfect; always saying 0.5 gives 0.25)",
@@ -55,9 +55,9 @@ def _prevalence(prevalence: pd.DataFrame) -> dict[str, Any]:
             if np.isnan(value):
                 cells.append({"main": "not estimable", "small": str(row[f"{name}_reason"])})
             else:
-                small = "no interval" if np.isnan(low) else f"({share(low)} to {share(high)})"
-                cells.append({"main": share(value), "small": small})
-        rows.append([share(row["prevalence"]), *cells])
+                small = "no interval" if np.isnan(low) else f"({percent(low, digits=1)} to {percent(high, digits=1)})"
+                cells.append({"main": percent(value, digits=1), "small": small})
+        rows.append([percent(row["prevalence"], digits=1), *cells])
     return grid(head, rows, numeric=(1, 2))
 
 
@@ -122,7 +122,7 @@ def _robustness(table: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for row in table.to_dict("records"):
         kind, damage = row["perturbation"], describe_level(row["perturbation"], row["level"])
-        change = signed_cell(row["auc_change"], row["auc_change_low"], row["auc_change_high"])
+        change = cell(row["auc_change"], row["auc_change_low"], row["auc_change_high"], signed=True)
         said = told(row["verdict"], row["reason"], row["unit"], higher=HIGHER_AUC, lower=LOWER_AUC)
         scores = [cell(row[name], row[f"{name}_low"], row[f"{name}_high"], 2) for name in HEADLINE_OF_GROUPS]
         rows.append([damage, *scores, "", ""] if kind == "none" else [f"{kind}: {damage}", *scores, change, said])
@@ -153,10 +153,10 @@ def _localisation_sentences(table: pd.DataFrame) -> list[str]:
     words = {"chance": "chance", "centre": "always pointing at the middle of the picture"}
     sentences = [
         f"On {hit['n']} test images with a known fracture box, Grad-CAM's hottest place lies in the box (with a "
-        f"tolerance of half a cell of the map) in {percent(hit['value'], 1)} of cases."
+        f"tolerance of half a cell of the map) in {percent(hit['value'])} of cases."
     ]
     for level in LEVELS:
-        at = f"{words[level]} ({percent(hit[level], 1)})"
+        at = f"{words[level]} ({percent(hit[level])})"
         said = told(
             hit[f"against_{level}"],
             hit[f"against_{level}_reason"],
@@ -173,7 +173,7 @@ def _occlusion(table: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for row in table.to_dict("records"):
         said = told(row["verdict"], row["reason"], higher="rises", lower="falls", neither="no change shown")
-        rows.append([row["erased"], signed_cell(row["value"], row["low"], row["high"]), said])
+        rows.append([row["erased"], cell(row["value"], row["low"], row["high"], signed=True), said])
     return grid(["erased from the picture", "mean change of P(fractured)", "in words"], rows, numeric=(1,), wide=2)
 
 

@@ -1,11 +1,11 @@
-"""How numbers are written: tables for the templates, rounded values, intervals in brackets."""
+"""How a table is handed to the templates of pages and cards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
+from fracturelib.writing.numbers import in_brackets, interval, number
 
 MISSING = "not available"
 
@@ -22,28 +22,7 @@ def grid(
     return {"head": head, "rows": rows, "numeric": numeric, "wide": wide, "caption": caption}
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A rounded number; a dash where there is none."""
-    return "–" if pd.isna(value) else f"{round(float(value), digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.000"
-
-
-def interval(low: float, high: float, digits: int = 3) -> str:
-    """Both ends, or nothing where they are not known."""
-    return "" if pd.isna(low) else f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def cell(value: float, low: float, high: float, digits: int = 3) -> dict[str, str]:
-    """A value with its interval in small print."""
-    ends = interval(low, high, digits)
-    return {"main": number(value, digits), "small": f"({ends})" if ends else ""}
-
-
-def signed_cell(value: float, low: float, high: float) -> dict[str, str]:
-    """A difference with its sign and its interval in small print."""
-    main = "–" if pd.isna(value) else f"{value:+.3f}"
-    return {"main": main, "small": "" if pd.isna(low) else f"({low:+.3f} to {high:+.3f})"}
-
-
-def share(value: float) -> str:
-    """A share in per cent with one decimal, where whole numbers would hide an interval."""
-    return f"{100 * value:.1f} %"
+def cell(value: float, low: float, high: float, digits: int = 3, *, signed: bool = False) -> dict[str, str]:
+    """A value with its interval in small print; a difference has its sign."""
+    ends = interval(low, high, digits, signed=signed)
+    return {"main": number(value, digits, signed=signed), "small": in_brackets(ends)}

@@ -1,4 +1,4 @@
-"""How text is written: names of splits, shares in per cent, counts with their noun, long texts made short."""
+"""How text is written: names of splits, counts with their noun, long texts made short."""
 
 from __future__ import annotations
 
@@ -31,12 +31,3 @@ def shorten(text: str, width: int) -> str:
         return text
     front = (width - 1) // 2
     return f"{text[:front]}…{text[len(text) - (width - 1 - front) :]}"
-
-
-def percent(count: float, total: float) -> str:
-    """A share that is rounded to neither 0 % nor 100 % unless it is exactly that."""
-    if total == 0:
-        return "–"
-    if 0 < count < 0.005 * total:
-        return "< 1 %"
-    return "> 99 %" if 0.995 * total <= count < total else f"{count / total:.0%}".replace("%", " %")

@@ -13,8 +13,7 @@ from fracturelib.course.figures.reading import disagreement_gallery, readers_aga
 from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, ratings, with_model
 from fracturelib.evaluation import HEADLINE
 from fracturelib.plots.style import STYLE
-from fracturelib.writing.tables import interval, number
-from fracturelib.writing.words import percent
+from fracturelib.writing.numbers import estimate, percent
 
 
 def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
@@ -24,8 +23,7 @@ def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
         "the model": call_scores(read["label"], read["model_called"], read["probability"]),
     }
     found = {
-        name: [_with_interval(row.value, row.low, row.high) for row in table.itertuples()]
-        for name, table in who.items()
+        name: [estimate(row.value, row.low, row.high, 2) for row in table.itertuples()] for name, table in who.items()
     }
     return pd.DataFrame({"on these cases": [HEADLINE[metric] for metric in who["you"]["metric"]], **found})
 
@@ -40,16 +38,9 @@ def agreement_table(read: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, (first, second) in pairs.items():
         found = cohens_kappa(read[first], read[second])
-        kappa = _with_interval(found["kappa"], found["low"], found["high"])
+        kappa = estimate(found["kappa"], found["low"], found["high"], 2)
         rows.append((name, percent(found["agreement"], 1), percent(found["expected"], 1), kappa))
     return pd.DataFrame(rows, columns=["who", "say the same", "by chance alone", "Cohen's kappa"])
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "not estimable"
-    ends = interval(low, high, 2)
-    return number(value, 2) + (f" ({ends})" if ends else "")
 
 
 def reading_results(

@@ -13,7 +13,7 @@ from fracturelib.course.figures.augmentation import crop_figure, six_variants
 from fracturelib.course.studies.augmentation import LEAST_IN_SIGHT, share_in_sight
 from fracturelib.course.widgets.common import Panel, choice, slider, steps, whole_number
 from fracturelib.images import read_radiograph
-from fracturelib.writing.words import percent
+from fracturelib.writing.numbers import percent
 
 
 def variants_panel(table: pd.DataFrame, *, examples: int = 12) -> Panel:
