@@ -7,6 +7,7 @@ shows what moves the output, not why: see Arun et al., Radiology: Artificial Int
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +176,11 @@ def localisation_summary(found: pd.DataFrame, *, resamples: int = 2000, seed: in
     codes = units_of(found).codes
     rows = []
     for measure, name in (("hit rate", "hit"), ("share of heat", "share")):
-        options = {"resamples": resamples, "seed": seed}
-        row = {"measure": measure, **mean_interval(found[name], codes, proportion=name == "hit", **options)}
+        interval = partial(mean_interval, codes=codes, resamples=resamples, seed=seed)
+        row = {"measure": measure, **interval(found[name], proportion=name == "hit")}
         for level in ("chance", "centre"):
             row[level] = float(found[f"{level}_{name}"].mean())
-            gap = mean_interval(found[name] - found[f"{level}_{name}"], codes, **options)
+            gap = interval(found[name] - found[f"{level}_{name}"])
             row[f"against_{level}"] = verdict_on(gap["low"], gap["high"])
             row[f"against_{level}_reason"] = gap["reason"]
         rows.append(row)

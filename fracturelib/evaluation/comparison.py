@@ -100,7 +100,8 @@ def drop_table(internal: Scored, external: Scored, *, resamples: int = 2000, see
         units = units_of(predictions)
         sides.append(_draws(predictions, threshold, units, resamples=resamples, seed=seed + number))
         fewest.append(fewest_per_class(predictions["label"].to_numpy(), units.codes))
-    return _differences(*sides, min(fewest), "patients or sources")
+    outside, inside = sides
+    return _differences(outside, inside, min(fewest), "patients or sources")
 
 
 def _draws(

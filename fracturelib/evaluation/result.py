@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ class Evaluation:
         set_name: "test", or "external test" for data from elsewhere.
         n_files, n_sources, n_fractured: files, original images, fractured files.
         n_units, unit: effective sample size: how many of what every interval counts ("patients", "sources").
-        resamples: bootstrap resamples behind every interval (half as many for subgroups).
+        resamples: bootstrap resamples behind every interval (half as many for subgroups and predictive values).
         warnings: what a reader must know before believing the numbers.
     """
 
@@ -106,7 +106,7 @@ def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> p
         EvaluationError: the loader leaves files out or repeats them; the model gives something else than a
             probability per image.
     """
-    table = loader.dataset.table
+    table: pd.DataFrame = cast(Any, loader.dataset).table
     was_training = model.training
     model.eval()
     try:
@@ -177,17 +177,17 @@ def evaluate(
     called = (chances >= threshold).astype(int)
     own = comparison[comparison["model"] == MODEL].drop(columns="model").reset_index(drop=True)
     units = units_of(predictions)
-    again = {"threshold": threshold, "resamples": max(1, resamples // 2), "seed": seed}
+    half = max(1, resamples // 2)
     return Evaluation(
         scores=own,
         comparison=comparison,
         differences=_differences(models, resamples=resamples, seed=seed),
         confusion=confusion_at(predictions, threshold),
         report=_report(labels, called),
-        prevalence=predictive_value_table(predictions, **again),
+        prevalence=predictive_value_table(predictions, threshold=threshold, resamples=half, seed=seed),
         calibration=calibration_table(labels, chances),
         calibration_summary=calibration_summary(labels, chances, temperature=temperature),
-        subgroups=subgroup_table(predictions, **again),
+        subgroups=subgroup_table(predictions, threshold=threshold, resamples=half, seed=seed),
         threshold=float(threshold),
         threshold_rule=str(threshold_rule),
         temperature=temperature,

@@ -46,7 +46,7 @@ def _epoch_axis(ax: Axes, history: pd.DataFrame) -> None:
 
 
 def whole_epochs(ax: Axes) -> None:
-    """Ticks of the horizontal axis at whole numbers only, even if there is but one."""
+    """Ticks of the horizontal axis at whole numbers only, even with a single epoch."""
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
@@ -116,9 +116,8 @@ def roc_curve(
         return say(ax, "not estimable:\nthe files are of one class only")
     found = weighted_metrics(truth, chance, threshold=0.5 if threshold is None else threshold)
     auc, sensitivity, specificity = (found[key][0] for key in ("auc", "sensitivity", "specificity"))
-    text = f"{verbatim(name)}: AUC {auc:.2f}" + (
-        f" ({interval[0]:.2f} to {interval[1]:.2f})" if _known(interval) else ""
-    )
+    ends = "" if interval is None or np.isnan(interval).any() else f" ({interval[0]:.2f} to {interval[1]:.2f})"
+    text = f"{verbatim(name)}: AUC {auc:.2f}{ends}"
     false_positives, true_positives, _ = sklearn_metrics.roc_curve(truth, chance)
     ax.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1, zorder=1)
     ax.plot(false_positives, true_positives, color=colour, linewidth=2, label=text)
@@ -136,10 +135,6 @@ def roc_curve(
         )
     ax.legend(loc="lower right")
     return ax
-
-
-def _known(interval: tuple[float, float] | None) -> bool:
-    return interval is not None and not np.isnan(interval).any()
 
 
 @styled
@@ -219,7 +214,7 @@ def probability_histogram(
         name = f"{CLASS_NAMES[label]} ({(truth == label).sum():,})"
         ax.hist(
             chance[truth == label],
-            bins,
+            bins.tolist(),
             alpha=0.55,
             color=CLASS_COLOURS[label],
             hatch=hatch,

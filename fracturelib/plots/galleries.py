@@ -60,7 +60,9 @@ def heat_overlay(image: np.ndarray, heat: np.ndarray, *, strength: float = 0.55)
     The hotter, the more of the colour (from yellow to white) and the less of the picture; without heat it stays grey.
     """
     height, width = image.shape[:2]
-    scaled = Image.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8)).resize((width, height), Image.BILINEAR)
+    scaled = Image.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
     amount = np.asarray(scaled, dtype=float)[..., None] / 255
     glow = 255 * plt.get_cmap("inferno")(amount[..., 0])[..., :3]
     grey = np.repeat(image[..., None].astype(float), 3, axis=2)

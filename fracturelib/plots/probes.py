@@ -49,8 +49,11 @@ def localisation_points(localisation: pd.DataFrame, *, ax: Axes) -> Axes:
     """Hit rate and share of heat of the model with 95 % intervals, beside chance and a hill in the middle."""
     for place, row in enumerate(localisation.to_dict("records")):
         ax.hlines(place - 0.2, row["low"], row["high"], color=INK, linewidth=2)
-        levels = ((row["value"], -0.2, INK, "o", "Grad-CAM of the model"),)
-        levels += ((row["centre"], 0.0, CENTRE, "D", "hill in the middle"), (row["chance"], 0.2, CHANCE, "s", "chance"))
+        levels = (
+            (row["value"], -0.2, INK, "o", "Grad-CAM of the model"),
+            (row["centre"], 0.0, CENTRE, "D", "hill in the middle"),
+            (row["chance"], 0.2, CHANCE, "s", "chance"),
+        )
         for value, shift, colour, marker, name in levels:
             label = name if place == 0 else None
             ax.plot(value, place + shift, marker, color=colour, markersize=9, label=label, linestyle="none")

@@ -60,11 +60,10 @@ def run_probes(
         model, tested, config, threshold=threshold, perturbations=levels, count=PICTURES, seed=config.seed
     )
     try:
-        found, notes = _where_it_looks(model, tested, config), ()
-        heat = _heat(model, tested, config, predictions, threshold)
+        found = _where_it_looks(model, tested, config)
+        return Probes(robustness=robustness, heat=_heat(model, tested, config, predictions, threshold), **found)
     except EvaluationError as error:  # a trunk without places: the numbers stand without this probe
-        found, heat, notes = {}, {}, (f"Grad-CAM: {error.what}",)
-    return Probes(robustness=robustness, heat=heat, notes=notes, **found)
+        return Probes(robustness=robustness, notes=(f"Grad-CAM: {error.what}",))
 
 
 def _where_it_looks(model: FractureClassifier, tested: pd.DataFrame, config: TrainConfig) -> dict[str, pd.DataFrame]:

@@ -7,23 +7,24 @@ reader still sees the bone. Threshold and model stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torchvision.transforms.v2 import functional
 
 from fracturelib import catalog
-from fracturelib.config import TrainConfig
+from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.comparison import compare, scores_of
 from fracturelib.evaluation.intervals import units_of
 from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS, Scored
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from fracturelib.loaders import RadiographDataset
+from fracturelib.model import FractureClassifier
+from fracturelib.transforms import denormalize, eval_transform
 
 # What a level means: see `perturb`. Each kind runs from mild to strong.
 PERTURBATIONS: dict[str, tuple[float, ...]] = {
@@ -70,7 +71,7 @@ def perturb(image: NDArray[Any], kind: str, level: float, rng: np.random.Generat
 
 
 def robustness_table(
-    model: nn.Module,
+    model: FractureClassifier,
     table: pd.DataFrame,
     config: TrainConfig,
     *,
@@ -123,32 +124,18 @@ def subset(table: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
 
 def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd.DataFrame]:
     """Pictures (n, S, S) of 0…1 as the model sees them, and the columns that scores need."""
-    import torch  # here, so that evaluating saved predictions needs no torch
-
-    from fracturelib.loaders import RadiographDataset
-    from fracturelib.transforms import denormalize, eval_transform
-
     dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
     stack = torch.stack([denormalize(dataset[number][0])[0] for number in range(len(dataset))])
     return stack.numpy(), dataset.table.filter(["path", "label", "source_id", "patient_id"])
 
 
-def _chances(model: nn.Module, pictures: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
+def _chances(model: FractureClassifier, pictures: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
     """P(fractured) (n,) of pictures (n, S, S) of 0…1."""
-    import torch
-
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     batches = torch.from_numpy(pictures)[:, None].expand(-1, 3, -1, -1).split(config.batch_size)
-    found = [model.predict_proba(_normalised(batch).to(device)).float().cpu().numpy() for batch in batches]
+    normalised = (functional.normalize(batch, list(IMAGENET_MEAN), list(IMAGENET_STD)) for batch in batches)
+    found = [model.predict_proba(batch.to(device)).float().cpu().numpy() for batch in normalised]
     return np.concatenate(found).astype(float)
-
-
-def _normalised(images: torch.Tensor) -> torch.Tensor:
-    from torchvision.transforms.v2 import functional
-
-    from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD
-
-    return functional.normalize(images, list(IMAGENET_MEAN), list(IMAGENET_STD))
 
 
 def _row(
