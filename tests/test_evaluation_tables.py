@@ -26,7 +26,7 @@ from fracturelib.evaluation import (
 )
 from fracturelib.evaluation.baselines import MAJORITY, METADATA
 from fracturelib.evaluation.metrics import METRICS
-from fracturelib.writing.verdicts import Reason, Verdict
+from fracturelib.writing.verdicts import Caution, Reason, Verdict
 from tests.helpers.predictions import simulated
 
 
@@ -90,7 +90,7 @@ def test_evaluation_is_json_ready_and_counts_sources():
     assert content["confusion"][0]["truth"] == "not fractured"
     assert {row["model"] for row in content["comparison"]} == {"model", "none"}
     assert content["scores"][1]["value"] == result.value("auc")
-    assert any("60 sources" in line for line in result.warnings)
+    assert any("60 sources" in line for line in result.warnings) and Caution.MANY_FILES in result.cautions
 
 
 def test_evaluation_of_one_class_and_few_files_says_so():
@@ -99,6 +99,8 @@ def test_evaluation_of_one_class_and_few_files_says_so():
     json.dumps(result.to_dict(), allow_nan=False)
     assert any("only 6 sources" in line for line in result.warnings)
     assert any("every file is fractured" in line for line in result.warnings)
+    assert result.cautions == [Caution.NO_INTERVALS, Caution.ONE_CLASS]
+    assert result.to_dict()["warnings"] == result.warnings
 
 
 def test_predictions_of_other_contents_under_the_same_names_are_refused():

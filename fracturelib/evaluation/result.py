@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ from fracturelib.evaluation.intervals import Units, units_of
 from fracturelib.evaluation.metrics import Scored, check_predictions
 from fracturelib.evaluation.prevalence import predictive_value_table
 from fracturelib.evaluation.subgroups import subgroup_table
-from fracturelib.writing.verdicts import FEWEST_UNITS
+from fracturelib.writing.verdicts import FEWEST_UNITS, Caution, cautioned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +52,7 @@ class Evaluation:
         n_files, n_sources, n_fractured: files, original images, fractured files.
         n_units, unit: effective sample size: how many of what every interval counts ("patients", "sources").
         resamples: bootstrap resamples behind every interval (half as many for subgroups and predictive values).
-        warnings: what a reader must know before believing the numbers.
+        cautions: what a reader must know before believing the numbers; `warnings` says it in words.
     """
 
     scores: pd.DataFrame
@@ -73,7 +74,13 @@ class Evaluation:
     unit: str
     n_fractured: int
     resamples: int
-    warnings: list[str] = field(default_factory=list)
+    cautions: list[Caution] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The cautions as sentences."""
+        said = partial(cautioned, files=self.n_files, fractured=self.n_fractured, units=self.n_units, unit=self.unit)
+        return [said(caution) for caution in self.cautions]
 
     def value(self, metric: str) -> float:
         """The value of one metric, NaN where it is not estimable."""
@@ -81,7 +88,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: a table is a list of rows, NaN is null (its row's `reason` says why)."""
-        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+        return {name: _plain(getattr(self, name)) for name in (*(entry.name for entry in fields(self)), "warnings")}
 
 
 def _plain(value: Any) -> Any:
@@ -198,7 +205,7 @@ def evaluate(
         unit=units.name,
         n_fractured=int(labels.sum()),
         resamples=resamples,
-        warnings=_warnings(predictions, units, own),
+        cautions=_cautions(predictions, units, own),
     )
 
 
@@ -225,15 +232,14 @@ def _report(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
     return table.astype({"support": int})
 
 
-def _warnings(predictions: pd.DataFrame, units: Units, own: pd.DataFrame) -> list[str]:
+def _cautions(predictions: pd.DataFrame, units: Units, own: pd.DataFrame) -> list[Caution]:
     found = []
     if units.count < FEWEST_UNITS:
-        found.append(f"only {units.count} {units.name}: no interval can be given")
+        found.append(Caution.NO_INTERVALS)
     elif len(predictions) >= 2 * units.count:
-        found.append(f"{len(predictions)} files come from only {units.count} {units.name}; the intervals count these")
+        found.append(Caution.MANY_FILES)
     if predictions["label"].min() == predictions["label"].max():
-        found.append(f"every file is {CLASS_NAMES[predictions['label'].iloc[0]]}: most metrics are not estimable")
-    auc = own.set_index("metric").loc["auc"]
-    if auc["low"] < 0.5:
-        found.append("the interval of the AUC includes 0.5: no skill is shown beyond guessing")
+        found.append(Caution.ONE_CLASS)
+    if own.set_index("metric").loc["auc", "low"] < 0.5:
+        found.append(Caution.NO_SKILL)
     return found

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from fracturelib.config import CLASS_NAMES
+
 FEWEST_UNITS = 10  # a bootstrap interval over fewer units is too narrow to be believed
 
 
@@ -38,7 +40,16 @@ class Reason(StrEnum):
     NO_FILES = "no images"
 
 
-# Without these the number itself stands, and only its interval is missing.
+class Caution(StrEnum):
+    """What a reader must know before believing a result."""
+
+    NO_INTERVALS = "too few units for intervals"
+    MANY_FILES = "many files of few units"
+    ONE_CLASS = "files of one class only"
+    NO_SKILL = "no skill shown"
+
+
+# All but those for which the number itself stands, and only its interval is missing.
 _NO_NUMBER = set(Reason) - {
     Reason.FEW_UNITS,
     Reason.FEW_PER_CLASS,
@@ -86,6 +97,16 @@ def subgroup_caution(with_fracture: int, without: int, unit: str, reason: Reason
     if min(with_fracture, without) < FEWEST_UNITS:
         return f"small group: {with_fracture} with and {without} without a fracture ({unit})"
     return explained(reason, unit)
+
+
+def cautioned(caution: Caution, *, files: int, fractured: int, units: int, unit: str) -> str:
+    """A caution as a sentence about a set of so many files, fractured files and units."""
+    return {
+        Caution.NO_INTERVALS: f"only {units} {unit}: no interval can be given",
+        Caution.MANY_FILES: f"{files} files come from only {units} {unit}; the intervals count these",
+        Caution.ONE_CLASS: f"every file is {CLASS_NAMES[fractured > 0]}: most metrics are not estimable",
+        Caution.NO_SKILL: "the interval of the AUC includes 0.5: no skill is shown beyond guessing",
+    }[caution]
 
 
 def _not_estimable(reason: Reason, unit: str, units: int | None = None) -> str:
