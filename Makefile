@@ -1,33 +1,48 @@
 # make demo   set up, make the embedded data, train, evaluate, print the test numbers and the report's path
-# make test   set up and run the whole test suite, the notebooks included
 # make lab    set up and open the notebooks in JupyterLab
+# make lint   style, types, duplicates, and how large the library is
+# make quick  the fast tests: no notebook is executed, no browser started; about a minute on two cores
+# make test   the whole test suite, the notebooks and the browser included; a few minutes on two cores
 
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+PYTHON       ?= python3
+REQUIREMENTS ?= requirements.txt
+WORKERS      ?= 2
+VENV         := .venv
+BIN          := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+STAMP        := $(VENV)/.installed
+# Tests run side by side, file by file, each process with one thread: more would fight for the cores.
+PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled \
+                $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo test lab lint clean
+.PHONY: demo lab lint quick test clean
 
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
 	$(BIN)/python train.py --data data/simulated --name demo --resume
 
-test: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
-
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_data_exploration.ipynb
 
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m tools.duplicates fracturelib
+	$(BIN)/python -m tools.code_lines fracturelib
+
+quick: $(STAMP)
+	$(PYTEST) -m "not slow and not browser and not notebook" tests
+
+test: $(STAMP)
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
 # The stamp keeps the second call fast; it is renewed when a version or a dependency changes.
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet -r $(REQUIREMENTS)
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -17,6 +17,14 @@ mpl.use("Agg")  # no test opens a window
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark cells of notebooks, and put what takes longest first, so that no worker waits for the other at the end."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("notebook")
+    items.sort(key=lambda item: 0 if item.get_closest_marker("browser") else 1 if item.path.suffix == ".ipynb" else 2)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def weights_as_configured() -> Iterator[None]:
     """`make test` overrides the weights for the notebooks; the tests here mean what their settings say."""

@@ -126,6 +126,7 @@ def shaft(patient: int) -> np.ndarray:
     return np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_shafts_whose_outlines_fit_are_no_copies_but_a_turned_one_is():
     shafts = [shaft(patient) for patient in range(12)]
     pictures = [describe_picture(pixels) for pixels in shafts]
@@ -156,6 +157,7 @@ def test_no_picture_and_one_picture(forearms, tmp_path):
     assert find_copies([as_read(forearms[0], tmp_path)], progress=False).groups.tolist() == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [True, False])
 def test_the_leaky_set_has_as_many_sources_as_were_drawn(leaky, names):
     table = read_catalog(leaky)
@@ -169,6 +171,7 @@ def test_the_leaky_set_has_as_many_sources_as_were_drawn(leaky, names):
     assert (result.leaks["kind"] == "split").sum() == crossing.sum()
 
 
+@pytest.mark.slow
 def test_a_second_audit_takes_the_findings_from_its_memory(leaky, tmp_path, monkeypatch):
     table = read_catalog(leaky)
     first = audit(table, names=False, memory=tmp_path, progress=False)
@@ -178,6 +181,7 @@ def test_a_second_audit_takes_the_findings_from_its_memory(leaky, tmp_path, monk
         pd.testing.assert_frame_equal(content, second.tables()[name], check_dtype=False, atol=1e-5, obj=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["another file", "half a memory"])
 def test_a_memory_that_does_not_fit_is_not_used(damage, leaky, tmp_path):
     table = read_catalog(leaky).head(6)
@@ -249,6 +253,7 @@ def shortcut_table(count: int = 80, **columns: object) -> tuple[pd.DataFrame, pd
     return table.assign(**columns), looks
 
 
+@pytest.mark.slow
 def test_planted_shortcuts_are_flagged_with_their_carrier():
     table, looks = shortcut_table()
     label = table["label"].to_numpy()

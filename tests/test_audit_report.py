@@ -17,6 +17,8 @@ from fracturelib.cli import main
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.simulation import simulate
 
+pytestmark = pytest.mark.slow  # nearly every test audits a set
+
 
 @pytest.fixture(scope="module")
 def leaky_source(tmp_path_factory: pytest.TempPathFactory) -> Path:

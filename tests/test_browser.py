@@ -19,7 +19,10 @@ ENVIRONMENT = {"FRACTURELIB_FAST": "1", "FRACTURELIB_OFFLINE": "1", "FRACTURELIB
 STILL = "fracturelib-still"
 TRIED = 4  # controls of a panel that are moved until one changes what it shows
 
-pytestmark = pytest.mark.skipif(lab.find_browser() is None, reason="no Chromium on this machine (Debian: chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(lab.find_browser() is None, reason="no Chromium on this machine (Debian: chromium)"),
+]
 
 
 @pytest.fixture(scope="module")

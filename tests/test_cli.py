@@ -40,6 +40,7 @@ def test_training_prints_numbers_baselines_and_paths(tiny_data, tmp_path, capsys
     assert (tmp_path / "r" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_train_py_is_the_train_command(tiny_data, tmp_path):
     command = [sys.executable, "train.py", "--data", str(tiny_data), "--runs", str(tmp_path), "--name", "r", *QUICK]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -111,6 +112,7 @@ def test_weights_lists_what_is_here(capsys):
     assert all(name in said for name in ("auto", "imagenet", "distilled", "none"))
 
 
+@pytest.mark.slow
 def test_a_warning_is_one_plain_line_on_screen(run_folder, tmp_path):
     (tmp_path / "empty.png").touch()
     good = run_folder.parent / "good.png"
@@ -273,6 +275,7 @@ def test_one_class_only(make_tree, tmp_path, capsys):
     assert "fractured" in breaks(capsys, train(root, tmp_path), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_missing_split_names_the_cure_and_the_cure_works(make_tree, tmp_path, capsys, split):
     root = make_tree({"train": 12, ("test" if split == "val" else "val"): 5})
@@ -288,6 +291,7 @@ def test_unknown_class_folder(make_tree, tmp_path, capsys):
     assert "kaputt" in said and "normal" in said  # the recognised names are listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"this is text", "one pixel"])
 def test_unusable_files_are_skipped_with_one_warning_or_stop_when_strict(make_tree, tmp_path, capsys, content):
     root = make_tree()

@@ -180,6 +180,7 @@ def test_what_only_fits_in_half_precision_is_kept_so(tmp_path):
     assert bank.holds((1, 10, 100)) and not bank.holds((1, 10, 200))
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_bank(tiny_data, tmp_path):
     code = (
         "import sys; from fracturelib.catalog import read_catalog; from fracturelib.config import TrainConfig\n"

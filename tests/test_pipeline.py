@@ -62,6 +62,7 @@ def test_predictions_have_the_promised_columns(run, tiny_data):
     assert ((table["probability"] >= run.threshold).astype(int) == table["prediction"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["head", "layer4"])
 def test_a_reloaded_run_repeats_its_numbers_exactly(tiny_data, tmp_path, stage):
     made = train_run(TrainConfig(data=str(tiny_data), unfreeze=stage, **SETTINGS), folder=tmp_path / "run")
@@ -242,6 +243,7 @@ def test_a_second_training_takes_its_features_from_the_bank(run, tiny_data, monk
     assert sorted(path.name for path in run.folder.parent.iterdir()) == [".features", "first", "second"]
 
 
+@pytest.mark.slow
 def test_maps_that_are_too_large_to_keep_are_said_and_not_kept(tiny_data, tmp_path, capsys):
     config = TrainConfig(data=str(tiny_data), unfreeze="layer4", **SETTINGS)
     train_run(config, folder=tmp_path / "run", features_limit=1000)

@@ -121,6 +121,7 @@ def test_importing_the_package_is_cheap_and_silent():
     assert done.stdout.split() == ["False", "False"] and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_no_module_changes_the_global_random_state_on_import():
     code = (
         "import random, numpy, torch\n"

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,36 +13,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fracturelib"
 
-# Each module imports only from modules above it.
+# The street of docs/architecture.md: each room imports only from rooms above it.
 LAYERS = [
-    "errors",
-    "config",
-    "runtime",
-    "distributed",
-    "files",
-    "writing",
-    "images",
-    "catalog",
-    "simulation",
-    "transforms",
-    "loaders",
-    "trunks",
-    "model",
-    "features",
-    "training",
-    "evaluation",
-    "explain",
-    "stress",
-    "plots",
-    "report",
-    "runs",
-    "comparing",
-    "pipeline",
-    "audit",
-    "prediction",
+    *("errors", "config", "runtime", "distributed", "files", "writing"),
+    *("images", "catalog", "transforms", "loaders"),
+    *("trunks", "model", "features", "training"),
+    *("evaluation", "explain", "stress", "plots"),
+    *("runs", "prediction", "comparing", "report", "pipeline"),
+    *("audit", "simulation"),
     "course",
     "cli",
 ]
+MOST_FLOORS, MOST_DOORS = 12, 27
 
 
 def layer_of(path: Path) -> str:
@@ -71,6 +54,27 @@ def test_a_module_imports_only_from_above(path):
     assert layer in LAYERS, f"give {layer} its place in LAYERS"
     below = {name for name in imported_layers(path) if LAYERS.index(name) > LAYERS.index(layer)}
     assert not below
+
+
+def test_the_house_has_few_floors_and_few_doors(capsys):
+    above = {room: set() for room in LAYERS}
+    for path in modules():
+        above[layer_of(path)] |= imported_layers(path) - {layer_of(path)}
+
+    @cache
+    def stairs(room):
+        """The longest chain of imports that ends in this room."""
+        return (*max(map(stairs, above[room]), key=len, default=()), room)
+
+    longest = max(map(stairs, LAYERS), key=len)
+    with capsys.disabled():
+        print(f"\n{len(longest)} floors ({' > '.join(longest)}), {len(LAYERS)} doors")
+    assert len(longest) <= MOST_FLOORS and len(LAYERS) <= MOST_DOORS
+
+
+def test_nothing_but_the_command_line_imports_the_course():
+    users = {layer_of(path) for path in modules() if "course" in imported_layers(path)}
+    assert users <= {"course", "cli"}
 
 
 def test_layers_name_only_what_exists():

@@ -69,6 +69,7 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(features):
     assert not first["train_loss"].equals(other["train_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["head", "layer4", "layer3", "layer4.1"])
 def test_training_on_images_and_on_features_is_the_same(loaders, stage):
     """As many views as epochs: whether the frozen part runs in every epoch or once, the history is the same."""
@@ -130,6 +131,7 @@ def test_training_stops_early_and_the_best_weights_come_back(features):
     assert validate(model, features.val, CPU)["val_loss"] == history["val_loss"].iloc[best - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["head", "layer4"])
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(loaders, tmp_path, stage):
     config = TrainConfig(**{**CONFIG.to_dict(), "unfreeze": stage, "epochs": 3})
@@ -199,6 +201,7 @@ def test_a_loss_that_is_not_finite_names_the_files_of_the_batch(features):
     assert "10.png" in str(caught.value) and "6.png" in str(caught.value) and "12.png" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(tiny_data, tmp_path):
     command = [
         *(sys.executable, "train.py", "--data", str(tiny_data), "--runs", str(tmp_path), "--name", "r"),

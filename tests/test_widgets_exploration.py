@@ -250,6 +250,7 @@ def test_boxes_are_drawn_on_fractured_radiographs_only(table):
     assert [len(ax.patches) for ax in figure.get_axes()] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_copies_of_one_original_are_shown_with_their_splits(leaky):
     source = leaky.groupby("source_id")["split"].nunique().idxmax()
     figure, sentence = exploration.copies(leaky, source)
@@ -320,6 +321,7 @@ def test_six_variants_are_drawn_at_the_ends_of_all_scales(radiograph, rotation, 
     check(figures.six_variants(radiograph, rotation=rotation, flip=flip, crop=crop, image_size=size))
 
 
+@pytest.mark.slow
 def test_the_panels_of_notebook_02_survive_any_order_of_moves(table, tiny_data):
     sweep(augmentation.crop_panel(table))
     sweep(augmentation.variants_panel(read_catalog(tiny_data), examples=4))
