@@ -4,4 +4,4 @@ Importing the package is cheap and has no side effects; import what you need fro
 ``from fracturelib.catalog import read_catalog``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
