@@ -18,7 +18,7 @@ from fracturelib.course.figures.reading import disagreement_gallery
 from fracturelib.course.reader_study import choose_cases, pool_readings, simulated_reader, with_model
 from fracturelib.course.reader_study.results import reading_results
 from fracturelib.course.widgets import reading_room
-from fracturelib.course.widgets.reading_room import HEIGHT, KEYS, ReadingRoom, windowed
+from fracturelib.course.widgets.reading_room import HEIGHT, READING_KEYS, ReadingRoom, windowed
 from fracturelib.errors import EvaluationError
 
 
@@ -112,7 +112,7 @@ def test_without_a_folder_there_is_nothing_to_save(cases):
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.sampled_from([*KEYS, "save", "again", "zoom", "level", "width", "reset"]), max_size=25))
+@given(st.lists(st.sampled_from([*READING_KEYS, "save", "again", "zoom", "level", "width", "reset"]), max_size=25))
 def test_no_order_of_keys_and_controls_raises(cases, tmp_path_factory, actions):
     room = ReadingRoom(cases.iloc[:2], lambda answers: ["done"], folder=tmp_path_factory.mktemp("class"))
     for number, action in enumerate(actions):
@@ -145,7 +145,7 @@ def test_results_that_fail_are_said(cases):
 def test_every_key_of_the_desk_has_its_button(room):
     desk = room.children[1].value
     prefix = re.search(r"'\.(fracturelib-key-)'", html.unescape(desk)).group(1)
-    assert {f"{prefix}{key}" for key in KEYS} == {made._dom_classes[0] for made in room.buttons.values()}
+    assert {f"{prefix}{key}" for key in READING_KEYS} == {made._dom_classes[0] for made in room.buttons.values()}
     assert "data-lm-suppress-shortcuts" in desk and 'tabindex="0"' in desk
 
 

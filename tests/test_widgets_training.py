@@ -68,7 +68,7 @@ def press(panel, label: str) -> None:
 def plain_pictures():
     """An empty picture in place of the curves: drawing takes ten times as long as training, and is tested above."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "training_figure", lambda *args, **options: Figure(figsize=(1, 1)))
+        patch.setattr(runs, "training_figure", lambda *args, **options: Figure(figsize=(1, 1)))
         yield
 
 

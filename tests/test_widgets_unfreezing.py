@@ -21,7 +21,7 @@ from fracturelib.course.studies import (
     steps_down,
     train_in_steps,
 )
-from fracturelib.course.widgets import unfreezing
+from fracturelib.course.widgets import runs, unfreezing
 from fracturelib.course.widgets.unfreezing import unfreezing_panel
 from fracturelib.errors import ConfigError
 from fracturelib.loaders import make_loader, make_loaders
@@ -145,7 +145,7 @@ def test_the_figure_names_every_step(bench, config):
 
 @pytest.fixture
 def plain_pictures(monkeypatch):
-    monkeypatch.setattr(unfreezing, "training_figure", lambda *args, **options: Figure(figsize=(1, 1)))
+    monkeypatch.setattr(runs, "training_figure", lambda *args, **options: Figure(figsize=(1, 1)))
 
 
 def values_of(control) -> list:

@@ -30,7 +30,12 @@ from fracturelib.errors import FracturelibError
 from fracturelib.images import read_radiograph
 
 HEIGHT = 460  # pixels of the radiograph on the page
-KEYS = {"f": "fractured", "n": "not fractured", "1": SURENESS[1], "2": SURENESS[2], "3": SURENESS[3], "b": "back"}
+READING_KEYS = {
+    "f": "fractured",
+    "n": "not fractured",
+    **{str(sure): name for sure, name in SURENESS.items()},
+    "b": "back",
+}
 # ipywidgets has no key events. An inline handler needs no extra package: it finds the button whose class names the key,
 # in its own panel, and clicks it. JupyterLab leaves keys alone below an element with the data attribute.
 _PRESS = (
@@ -92,7 +97,7 @@ class ReadingRoom(LivingPage):
         }
         for control in self.viewer.values():
             control.observe(lambda _: self._show_picture(), names="value")
-        self.buttons = {key: button(f"{name} ({key.upper()})", self._action(key)) for key, name in KEYS.items()}
+        self.buttons = {key: button(f"{name} ({key.upper()})", self._action(key)) for key, name in READING_KEYS.items()}
         for key, made in self.buttons.items():
             made.add_class(_key_class(key))
         self.save_button = button("Save for the class", self.save, tip="Numbers only: no name of a person or of a file")
@@ -210,7 +215,7 @@ def _key_class(key: str) -> str:
 def _desk() -> str:
     """The element that gets the keys while it has the focus."""
     press = _PRESS.format(panel="fracturelib-panel", key="fracturelib-key-")
-    words = ", ".join(f"<b>{key.upper()}</b> {name}" for key, name in KEYS.items())
+    words = ", ".join(f"<b>{key.upper()}</b> {name}" for key, name in READING_KEYS.items())
     return (
         f'<div class="fracturelib-desk" tabindex="0" role="group" aria-label="Keyboard" style="{_DESK}" '
         f'data-lm-suppress-shortcuts="true" onkeydown="{html.escape(press)}">'

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from fracturelib.course.figures.learning import training_figure
 from fracturelib.course.widgets.common import Panel, button
 from fracturelib.course.widgets.live import AtOnce, LatestJob, Report
 
@@ -16,7 +18,7 @@ MOST_KEPT = 6  # more lines than these cannot be told apart in one figure
 class KeptRuns:
     """The latest runs of a panel; calling it makes one more.
 
-    A run has a ``number``.
+    A run has a ``number`` and a ``history``.
 
     Args:
         make: ``make(report, earlier, number, **values)`` makes a run with the controls' values and draws it beside the
@@ -63,13 +65,22 @@ def runs_panel(runs: KeptRuns, controls: Mapping[str, Any], *, title: str, backg
     return panel.start()
 
 
-def draw_epochs(
-    report: Report, epochs: int, draw: Callable[[pd.DataFrame], list[Any]]
-) -> Callable[[pd.DataFrame], None]:
-    """An `on_epoch` for `fit`: says after each of the `epochs` how far it is; `draw` shows the history so far."""
-    return lambda history: report(len(history), epochs, lambda: draw(history))
+def drawing_epochs(report: Report, epochs: int, earlier: Sequence[Any]) -> Callable[[pd.DataFrame], None]:
+    """An `on_epoch` for `fit`: says after each of the `epochs` how far it is, and draws the history so far."""
+
+    def on_epoch(history: pd.DataFrame) -> None:
+        report(len(history), epochs, lambda: [training_figure(history, epochs=epochs, others=_histories(earlier))])
+
+    return on_epoch
 
 
-def named_histories(runs: Sequence[Any]) -> dict[str, pd.DataFrame]:
+def runs_figure(runs: Sequence[Any], *, epochs: int) -> Figure:
+    """The losses of the latest run in a frame as wide as its `epochs`, and the validation AUC of all."""
+    *earlier, latest = runs
+    name = f"run {latest.number}"
+    return training_figure(latest.history, epochs=epochs, name=name, others=_histories(earlier))
+
+
+def _histories(runs: Sequence[Any]) -> dict[str, pd.DataFrame]:
     """The histories of the runs under the names that they have in figures."""
     return {f"run {run.number}": run.history for run in runs}

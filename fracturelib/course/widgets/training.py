@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from fracturelib.config import TrainConfig
-from fracturelib.course.figures.learning import training_figure
 from fracturelib.course.studies import HeadRun, Workbench, ending, run_table, train_head
 from fracturelib.course.widgets.common import Panel, slider, steps, whole_number
 from fracturelib.course.widgets.live import Report
-from fracturelib.course.widgets.runs import KeptRuns, draw_epochs, named_histories, runs_panel
+from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel
 
 
 def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
@@ -61,11 +58,7 @@ def training_panel(bench: Workbench, config: TrainConfig, *, background: bool = 
 
     def make(report: Report, earlier: list[HeadRun], number: int, *, images: int, **settings: Any) -> HeadRun:
         chosen = replace(config, **settings)
-
-        def draw(history: pd.DataFrame) -> list[Any]:
-            return [training_figure(history, epochs=chosen.epochs, others=named_histories(earlier))]
-
-        on_epoch = draw_epochs(report, chosen.epochs, draw)
+        on_epoch = drawing_epochs(report, chosen.epochs, earlier)
         return train_head(bench, chosen, images=images, on_epoch=on_epoch, number=number)
 
     def same(run: HeadRun, *, images: int, **settings: Any) -> bool:
@@ -77,7 +70,5 @@ def training_panel(bench: Workbench, config: TrainConfig, *, background: bool = 
 
 def show_runs(runs: list[HeadRun]) -> list[Any]:
     """The latest run's curves, the others beside it, and the table of all."""
-    *earlier, run = runs
-    name = f"run {run.number}"
-    figure = training_figure(run.history, epochs=run.config.epochs, name=name, others=named_histories(earlier))
-    return [figure, ending(run), run_table(runs)]
+    latest = runs[-1]
+    return [runs_figure(runs, epochs=latest.config.epochs), ending(latest), run_table(runs)]

@@ -9,11 +9,10 @@ from typing import Any
 import pandas as pd
 
 from fracturelib.config import TrainConfig
-from fracturelib.course.figures.learning import training_figure
 from fracturelib.course.studies import DeepBench, Step, StepwiseRun, step_table, train_in_steps
 from fracturelib.course.widgets.common import Panel, choice, steps, whole_number
 from fracturelib.course.widgets.live import Report
-from fracturelib.course.widgets.runs import KeptRuns, draw_epochs, named_histories, runs_panel
+from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel
 from fracturelib.course.widgets.training import scale
 
 HEAD_EPOCHS, HEAD_RATE = 2, 1e-3  # every run of the panel begins with so much training of the head alone
@@ -69,17 +68,12 @@ def unfreezing_panel(
     def make(report: Report, earlier: list[PanelRun], number: int, **settings: Any) -> PanelRun:
         """Train the head alone for a little while, then everything from the chosen stage up."""
         last = Step(settings["stage"], settings["learning_rate"], settings["epochs"])
-        total = HEAD_EPOCHS + last.epochs
-
-        def draw(history: pd.DataFrame) -> list[Any]:
-            return [training_figure(history, epochs=total, others=named_histories(earlier))]
-
         run = train_in_steps(
             benches[settings["trunk"]],
             config,
             [Step("head", HEAD_RATE, HEAD_EPOCHS), last],
             images=settings["images"],
-            on_epoch=draw_epochs(report, total, draw),
+            on_epoch=drawing_epochs(report, HEAD_EPOCHS + last.epochs, earlier),
         )
         return PanelRun(number, settings, run)
 
@@ -90,12 +84,10 @@ def unfreezing_panel(
 
 def show_runs(runs: list[PanelRun]) -> list[Any]:
     """The latest run's losses, all runs' AUC, and the table."""
-    *earlier, latest = runs
-    name, history = f"run {latest.number}", latest.history
-    figure = training_figure(history, epochs=len(history), name=name, others=named_histories(earlier))
+    latest = runs[-1]
     table = step_table({f"run {run.number}": run.run for run in runs})
     table.insert(1, "trunk", [run.settings["trunk"] for run in runs])
-    return [figure, kept_losses(latest), table]
+    return [runs_figure(runs, epochs=len(latest.history)), kept_losses(latest), table]
 
 
 def kept_losses(run: PanelRun) -> str:
