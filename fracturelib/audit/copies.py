@@ -51,8 +51,8 @@ def find_copies(reads: Sequence[Read], *, progress: bool = True) -> Copies:
     copies = {link["other"] for link in links}
     owners = [row for row in range(len(reads)) if row not in copies]
     owners += [row for row in owners if reads[row].square is not None]
-    pictures = [reads[row].picture for row in range(len(reads)) if row not in copies]
-    pictures += [reads[row].square for row in owners[: len(pictures)] if reads[row].square is not None]
+    forms = [reads[row].picture for row in range(len(reads)) if row not in copies]
+    pictures = [form for form in [*forms, *(reads[row].square for row in owners[: len(forms)])] if form is not None]
     groups = DisjointSet(range(len(reads)))
     for link in links:
         groups.merge(link["one"], link["other"])

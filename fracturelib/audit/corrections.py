@@ -33,8 +33,10 @@ def write_metadata(audit: Audit) -> Path:
     new = _with_sources(old, audit.table.set_index("path")["source_id"])
 
     def check(written: Path) -> None:
-        again = _read(written)
-        if old is not None and not again.iloc[: len(old)][_kept_columns(old)].equals(old[_kept_columns(old)]):
+        if old is None:
+            return
+        kept, again = old[_kept_columns(old)], _read(written)
+        if again is None or not again.iloc[: len(old)][list(kept)].equals(kept):
             raise CatalogError("something of the old metadata.csv would be lost; it was left as it is", file=file)
 
     _write(new, file, check)

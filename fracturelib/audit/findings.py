@@ -6,7 +6,7 @@ import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,10 +59,11 @@ def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
     if findings.problems:
         return
     links = findings.copies.links
-    columns = {
+    arrays: dict[str, Any] = {
         f"link {name}": links[name].to_numpy(str if name in _WORDS else float if len(links) else None)
         for name in LINK_COLUMNS
     }
+    arrays["appearance names"] = np.array(findings.appearance.columns, dtype=str)
     partial = file.with_name(file.name + ".part")
     with partial.open("wb") as stream:
         np.savez_compressed(
@@ -71,8 +72,7 @@ def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
             rows=findings.rows,
             groups=findings.copies.groups,
             appearance=findings.appearance.to_numpy(np.float32),
-            **{"appearance names": np.array(findings.appearance.columns, dtype=str)},
-            **columns,
+            **arrays,
         )
     partial.replace(file)
 

@@ -47,7 +47,7 @@ def describe_picture(pixels: np.ndarray) -> Picture:
     """Keypoints and fine structure of a radiograph, uint8 (H, W), of any size."""
     small = shrink(pixels, SIDE)
     contrasted = cv2.createCLAHE(6.0, (6, 6)).apply(small)
-    finder = cv2.SIFT_create(nfeatures=KEYPOINTS, contrastThreshold=0.002, edgeThreshold=30)
+    finder = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.002, edgeThreshold=30)
     keypoints, descriptors = finder.detectAndCompute(contrasted, None)
     if descriptors is None:
         nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros((0, 128), np.uint8)

@@ -79,8 +79,8 @@ def measure_appearance(pixels: np.ndarray) -> dict[str, float]:
     for name, cell in _ring(small).items():
         found[f"border: {name}"] = cell
     blurred = cv2.resize(small, (BLUR_SIDE, BLUR_SIDE), interpolation=cv2.INTER_AREA)
-    for (row, column), cell in np.ndenumerate(blurred):
-        found[f"blurred: cell {row + 1} from the top, {column + 1} from the left"] = float(cell)
+    for (row, column), grey in np.ndenumerate(blurred):
+        found[f"blurred: cell {row + 1} from the top, {column + 1} from the left"] = float(grey)
     return found
 
 

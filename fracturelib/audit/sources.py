@@ -86,7 +86,7 @@ def find_leaks(table: pd.DataFrame, links: pd.DataFrame, root: Path) -> pd.DataF
         that shows it, `how` the pair is known ("same pixels", "registered", "through other copies" or "by name only"),
         and the evidence of its registration (NaN where there is none). Pairs with evidence come first.
     """
-    rows = []
+    rows: list[dict] = []
     inside = dict(list(links.groupby(table["source_id"].to_numpy()[links["one"].to_numpy(int)])))
     for kind, column in (("split", "split"), ("label", "label")):
         known = table[table[column] != (NO_SPLIT if kind == "split" else UNKNOWN)]

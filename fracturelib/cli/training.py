@@ -22,14 +22,14 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     settings = parser.add_argument_group("settings of the run (kept in config.json)")
     for entry in fields(TrainConfig):
         flags = ["--" + entry.name.replace("_", "-")]
-        kind = {"int": int, "float": float, "str": str}[entry.type]
+        kind = {"int": int, "float": float, "str": str}[str(entry.type)]
         help_text = entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)"
         settings.add_argument(
             *flags,
             dest=entry.name,
             type=kind,
             default=entry.default,
-            metavar=entry.type.upper(),
+            metavar=str(entry.type).upper(),
             help=help_text,
         )
     how = parser.add_argument_group("how to run")
