@@ -31,6 +31,7 @@ def train(data, runs, *options):
     return main(["train", "--data", str(data), "--runs", str(runs), "--name", "r", *QUICK, *options])
 
 
+@pytest.mark.slow
 def test_training_prints_numbers_baselines_and_paths(tiny_data, tmp_path, capsys):
     assert train(tiny_data, tmp_path) == 0
     said = capsys.readouterr().out
@@ -65,6 +66,7 @@ def test_every_command_has_help(command, capsys):
     assert stopped.value.code == 0 and command in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluate_repeats_the_test_numbers_and_writes_the_table(run_folder, tmp_path, capsys):
     table = tmp_path / "table.csv"
     assert main(["evaluate", str(run_folder), "--csv", str(table)]) == 0
@@ -137,6 +139,7 @@ def left_alone(process):
     return process.wait(timeout=120), process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_silences_the_screen_and_not_the_work(run_folder, make_tree, tmp_path):
     root, table = make_tree({"train": 3, "val": 3, "test": 3}), tmp_path / "p.csv"
     code, said = left_alone(command_line("predict", run_folder, root, "--csv", table))
@@ -146,10 +149,12 @@ def test_a_reader_that_leaves_silences_the_screen_and_not_the_work(run_folder, m
     assert (tmp_path / "a" / "audit.html").exists() and len(pd.read_csv(root / "metadata.csv")) == 18
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_hides_no_failure(run_folder, tmp_path):
     assert left_alone(command_line("predict", run_folder, tmp_path / "absent.png"))[0] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_a_screen_without_unicode_shows_escapes(run_folder, tiny_data, tmp_path, names):
     (tmp_path / "Hüfte“.png").write_bytes(next(tiny_data.rglob("*.png")).read_bytes())
@@ -306,6 +311,7 @@ def test_unusable_files_are_skipped_with_one_warning_or_stop_when_strict(make_tr
     assert "bad.png" in breaks(capsys, train(root, tmp_path / "strict", "--strict"), tmp_path / "strict")
 
 
+@pytest.mark.slow
 def test_a_truncated_jpeg_is_counted_or_stops_when_strict(make_tree, tmp_path, capsys):
     root = make_tree(suffix=".jpg")
     cut = next((root / "train/fractured").iterdir())
@@ -315,6 +321,7 @@ def test_a_truncated_jpeg_is_counted_or_stops_when_strict(make_tree, tmp_path, c
     assert cut.name in breaks(capsys, train(root, tmp_path / "strict", "--strict"), tmp_path / "strict")
 
 
+@pytest.mark.slow
 def test_unusable_files_never_crash_a_worker_process(make_tree, tmp_path):
     root = make_tree()
     (root / "train/fractured/bad.png").write_bytes(b"x" * 100)
@@ -322,6 +329,7 @@ def test_unusable_files_never_crash_a_worker_process(make_tree, tmp_path):
         assert train(root, tmp_path, "--workers", "1") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fracturelib.errors.DataWarning")
 def test_one_content_with_two_labels_is_listed_and_left_out(make_tree, tmp_path):
     root = make_tree()

@@ -34,6 +34,7 @@ def other(run_folder, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_compare_shows_both_the_difference_and_a_plain_sentence(run_folder, other, capsys):
     assert main(["compare", str(run_folder), str(other)]) == 0
     printed = capsys.readouterr().out
@@ -84,6 +85,7 @@ def test_the_rule_and_the_temperature_are_kept_with_the_run(run_folder):
     assert run.metrics["temperature"] == run.record["temperature"]
 
 
+@pytest.mark.slow
 def test_an_external_test_shows_the_drop_and_writes_its_report(run_folder, make_tree, tmp_path, capsys):
     elsewhere, report = make_tree({"test": 12}, seed=4), tmp_path / "report"
     options = ["--data", str(elsewhere / "test"), "--prevalence", "0.05", "--report", str(report)]

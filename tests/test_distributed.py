@@ -48,6 +48,7 @@ def said(command, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_gradients_of_two_processes_are_those_of_one(tiny_data, tmp_path):
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
@@ -59,6 +60,7 @@ def test_gradients_of_two_processes_are_those_of_one(tiny_data, tmp_path):
         assert two["found"][name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [("--views", "2"), ("--unfreeze", "layer4", "--views", "2")], ids=["head", "layer4"])
 def test_a_run_of_two_processes_is_that_of_one(tiny_data, tmp_path, how):
     options = ("train.py", "--data", str(tiny_data), "--name", "r", *SETTINGS, *how)
