@@ -192,7 +192,7 @@ def evaluate_run(
         keep_conflicts=own["keep_conflicts"],
         seed=run.config.seed,
     )
-    if external:
+    if external and data is not None:
         table = _with_metadata_above(table, Path(data))
     if not external and fingerprint(table) != own["fingerprint"]:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
@@ -316,7 +316,7 @@ def _finished_run(folder: Path, record: dict[str, Any]) -> Run:
 
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
-    """What a run computes, without where: the same folder has another name from elsewhere."""
+    """The settings that change the result; paths, workers and devices do not."""
     return {name: value for name, value in record["config"].items() if name not in ("data", "workers", "device")}
 
 
@@ -327,13 +327,13 @@ def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, b
     if model.trained_modules:  # maps are a hundred times larger than features
         views = min(config.views, config.epochs)
         shape = feature_shape(model, loaders.train.dataset, config, views=views)
-        fits = bank is not None and bank.holds(shape)
+        kept = bank.dtype(shape) if bank is not None and bank.holds(shape) else None
         size = f"{math.prod(shape) * 4 / 1e9:.1f} GB in float32"
         print(
             f"Maps that go into {config.unfreeze}: {shape[1]} images × {views} views, {size}: "
-            + (f"kept in {bank.dtype(shape)}." if fits else "too much to keep, so every epoch computes them again.")
+            + (f"kept in {kept}." if kept is not None else "too much to keep, so every epoch computes them again.")
         )
-        if not fits:
+        if kept is None:
             return loaders
     return feature_loaders(model, loaders, config, bank=bank)
 

@@ -43,7 +43,7 @@ def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False
 
 
 def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> Iterator[Predicted]:
-    """P(fractured) for files and folders of any size: rows come while later files are not even listed yet.
+    """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
 
     Args:
         run: from `load_run`.
@@ -57,7 +57,7 @@ def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = Fals
         ImageError: a path is missing, nothing can be read, or (`strict`) one file cannot be read.
 
     Warns:
-        DataWarning: files were skipped; said after the last row.
+        DataWarning: after the last row, if files were skipped.
     """
     for path in paths:
         next(iterate_images(path))  # raises before any work is done

@@ -15,7 +15,8 @@ from fracturelib.audit.result import Audit
 from fracturelib.audit.shortcuts import ALARM
 from fracturelib.audit.summary import headline, ninety_percent, verdicts
 from fracturelib.catalog import class_name
-from fracturelib.errors import CatalogError, ImageError
+from fracturelib.errors import ImageError
+from fracturelib.files import replaced, write_text
 from fracturelib.images import read_radiograph
 from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS, INK
@@ -32,21 +33,15 @@ def write_page(audit: Audit, folder: str | Path) -> Path:
     """Write `audit.html` and `<table>.csv` into the folder, which is made if it is missing; returns the page's path.
 
     Raises:
-        CatalogError: the folder cannot be written to.
+        OSError: the folder cannot be written to.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in audit.tables().items():
-            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        path = folder / "audit.html"
-        path.write_text(render(audit), encoding="utf-8")
-    except OSError as error:
-        raise CatalogError(
-            f"the report cannot be written: {error.strerror or error}",
-            file=folder,
-            cure="name another: --report FOLDER",
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in audit.tables().items():
+        with replaced(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, lineterminator="\n")
+    path = folder / "audit.html"
+    write_text(path, render(audit))
     return path
 
 

@@ -35,16 +35,10 @@ def _audit(options: argparse.Namespace) -> int:
     from fracturelib.audit import audit, write_clean_split, write_metadata, write_page
     from fracturelib.audit.summary import summary
     from fracturelib.catalog import survey
-    from fracturelib.errors import CatalogError
 
     table = survey(options.folder)
     folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CatalogError(
-            f"the report folder cannot be made: {error.strerror}", file=folder, cure="name another: --report FOLDER"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
     result = audit(table, names=not options.no_names, memory=folder)
     print("\n".join(summary(result)))
     print(f"\nReport:   {write_page(result, folder)}")

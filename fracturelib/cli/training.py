@@ -6,10 +6,14 @@ import argparse
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fracturelib.cli.shared import NOTICE, add_command, print_metrics
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:
@@ -21,16 +25,13 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     """One option per field of `TrainConfig`, then those that say how to run."""
     settings = parser.add_argument_group("settings of the run (kept in config.json)")
     for entry in fields(TrainConfig):
-        flags = ["--" + entry.name.replace("_", "-")]
-        kind = {"int": int, "float": float, "str": str}[str(entry.type)]
-        help_text = entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)"
+        kind = str(entry.type)
         settings.add_argument(
-            *flags,
-            dest=entry.name,
-            type=kind,
+            "--" + entry.name.replace("_", "-"),
+            type={"int": int, "float": float, "str": str}[kind],
             default=entry.default,
-            metavar=str(entry.type).upper(),
-            help=help_text,
+            metavar=kind.upper(),
+            help=entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)",
         )
     how = parser.add_argument_group("how to run")
     how.add_argument("--name", help="name of the run (default: the date and time)")
@@ -97,7 +98,7 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
     print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
 
 
-def _print_epoch(history) -> None:
+def _print_epoch(history: pd.DataFrame) -> None:
     row = history.iloc[-1]
     print(
         f"epoch {row.epoch:3.0f}  learning rate {row.learning_rate:.1e}  loss {row.train_loss:.3f} train, "

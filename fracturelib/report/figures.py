@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from fracturelib import plots
 from fracturelib.catalog import root_of
+from fracturelib.config import POSITIVE
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
 from fracturelib.files import replaced
@@ -193,19 +194,19 @@ def shown_pictures(chosen: pd.DataFrame, tested: Tested) -> list[Shown]:
 
 def _gallery(errors: list[Shown]) -> ReportFigure | None:
     """The images that are still there, in one figure; None without any."""
-    seen = [one for one in errors if one.image is not None]
+    seen = [(one, one.image) for one in errors if one.image is not None]
     if not seen:
         return None
-    missed = sum(one.row.label == 1 for one in seen)
+    missed = sum(one.row.label == POSITIVE for one, _ in seen)
     alt = (
         f"The {len(seen)} most confident errors: missed fractures (orange frame): {missed}, false alarms "
         f"(blue frame): {len(seen) - missed}."
     )
     columns = min(4, len(seen))
-    pictures = [one.image if one.heat is None else plots.heat_overlay(one.image, one.heat) for one in seen]
+    pictures = [image if one.heat is None else plots.heat_overlay(image, one.heat) for one, image in seen]
     with plt.rc_context(STYLE):
         figure = Figure(figsize=(2.3 * columns, 3.1 * -(-len(seen) // columns)))
-        plots.error_gallery(pd.DataFrame([one.row for one in seen]), pictures, columns=columns, figure=figure)
+        plots.error_gallery(pd.DataFrame([one.row for one, _ in seen]), pictures, columns=columns, figure=figure)
         return _finished(figure, alt)
 
 

@@ -9,14 +9,14 @@ UNKNOWN = "not estimable"
 
 def number(value: float | None, digits: int = 3, *, signed: bool = False, missing: str = "–") -> str:
     """A rounded number, with its sign if it is a difference: 0.412, +0.020."""
-    if _is_missing(value):
+    if value is None or math.isnan(value):
         return missing
-    return f"{round(float(value), digits) + 0.0:{'+' * signed}.{digits}f}"  # + 0.0: no "-0.000"
+    return f"{round(value, digits) + 0.0:{'+' * signed}.{digits}f}"  # + 0.0: no "-0.000"
 
 
-def percent(count: float, total: float = 1, digits: int = 0) -> str:
+def percent(count: float | None, total: float = 1, digits: int = 0) -> str:
     """A share in per cent that is rounded to neither 0 % nor 100 % unless it is exactly that: 12 %, < 1 %, 99.5 %."""
-    if _is_missing(count) or total == 0:
+    if count is None or math.isnan(count) or total == 0:
         return "–"
     step = 10.0**-digits  # the last digit that is written, in per cent
     value = 100 * count / total
@@ -27,9 +27,8 @@ def percent(count: float, total: float = 1, digits: int = 0) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 3, *, signed: bool = False) -> str:
     """Both ends, or nothing where they are not known: 0.353 to 0.471."""
-    if _is_missing(low) or _is_missing(high):
-        return ""
-    return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
+    ends = [number(end, digits, signed=signed, missing="") for end in (low, high)]
+    return " to ".join(ends) if all(ends) else ""
 
 
 def in_brackets(text: str) -> str:
@@ -49,7 +48,3 @@ def estimate(
     """A number with its interval, where there is one: 0.412 (0.353 to 0.471)."""
     ends = in_brackets(interval(low, high, digits, signed=signed))
     return f"{number(value, digits, signed=signed, missing=missing)} {ends}".rstrip()
-
-
-def _is_missing(value: float | None) -> bool:
-    return value is None or math.isnan(value)
