@@ -13,19 +13,35 @@ def add_simulate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", nargs="?", default="data/simulated", help="where (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default: %(default)s)")
     parser.add_argument("--count", type=int, help="number of images (default: 1,200 + 240 + 480)")
+    parser.add_argument(
+        "--format", default="png", choices=("png", "png16", "jpeg", "dicom"), help="how files are written"
+    )
     parser.add_argument("--leaky", action="store_true", help="spread rotated copies over the splits, as a lesson")
-    parser.add_argument("--device-shift", action="store_true", help="take the test split from another machine")
+    parser.add_argument(
+        "--device-shift",
+        nargs="?",
+        type=float,
+        const=1.0,
+        default=0.0,
+        metavar="STRENGTH",
+        help="take the test split from another machine; 1 (the default strength) is clearly different",
+    )
+    parser.add_argument("--mixture-shift", action="store_true", help="few hands to learn from, many to be tested on")
+    parser.add_argument("--replace", action="store_true", help="put the set in the place of another simulated one")
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from fracturelib.simulation import ensure_simulated
+    from fracturelib.simulation import simulate
 
-    folder = ensure_simulated(
+    simulate(
         options.folder,
+        replace=options.replace,
         seed=options.seed,
         counts=options.count,
+        format=options.format,
         leaky=options.leaky,
         device_shift=options.device_shift,
+        mixture_shift=options.mixture_shift,
     )
-    print(f"Simulated radiographs: {folder}")
+    print(f"Simulated radiographs: {options.folder}")
     return 0

@@ -4,8 +4,8 @@
 every step on the way (solid → path length → attenuation → noise → window).
 """
 
-from fracturelib.simulation.fractures import FRACTURE_TYPES, REGIONS
 from fracturelib.simulation.patient import VIEWS
+from fracturelib.simulation.patterns import FRACTURE_TYPES, REGIONS
 from fracturelib.simulation.picture import SimulatedRadiograph, simulate_one
 from fracturelib.simulation.writer import ensure_simulated, simulate
 

@@ -9,12 +9,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from fracturelib.simulation.anatomy import Limb
-from fracturelib.simulation.fractures import ANGLES, Site
+from fracturelib.simulation.fractures import ANGLES
+from fracturelib.simulation.patterns import Site
 from fracturelib.simulation.projection import project_tube
 from fracturelib.simulation.solids import CENTRE, HALF, WALL, Crack, Film, Tube, sample_texture
-
-HARDWARE_SHARE = 0.1
-CAST_SHARE = 0.12
 
 # 5 x 7 dot letters of the side markers.
 LETTERS = {
@@ -151,8 +149,8 @@ def skin_folds(rng: np.random.Generator, film: Film, flesh: np.ndarray) -> np.nd
     return np.clip(change, -0.6 * flesh, None) * np.clip(flesh / 20, 0, 1)
 
 
-def marker_path(rng: np.random.Generator, film: Film, flesh: np.ndarray) -> np.ndarray:
-    """(H, W) path length in mm through a lead letter that lies in the emptiest corner."""
+def draw_marker(rng: np.random.Generator, film: Film, flesh: np.ndarray) -> np.ndarray:
+    """(H, W) in 0…1: a letter in the emptiest corner."""
     height, width = film.shape
     letter = str(rng.choice(("R", "L")))
     dot = max(round(rng.uniform(0.008, 0.014) * height), 1)
@@ -167,14 +165,14 @@ def marker_path(rng: np.random.Generator, film: Film, flesh: np.ndarray) -> np.n
     loads = [float(flesh[r : r + tall, c : c + wide].mean()) + 1e-3 * i for i, (r, c) in enumerate(corners)]
     row, column = corners[int(np.argmin(loads))]
     path = np.zeros(film.shape, dtype=np.float32)
-    path[row : row + tall, column : column + wide] = glyph * np.float32(0.9)
+    path[row : row + tall, column : column + wide] = glyph
     return gaussian_filter(path, 0.5)
 
 
-def collimate(rng: np.random.Generator, grey: np.ndarray) -> np.ndarray:
-    """Edges of the exposed field: a black shutter, an unexposed bright strip, or nothing."""
+def collimate(rng: np.random.Generator, grey: np.ndarray, frames: tuple[float, float, float]) -> np.ndarray:
+    """Edges of the exposed field: nothing, a black shutter or an unexposed bright strip, with these chances."""
     height, width = grey.shape
-    kind = rng.choice(("none", "shutter", "strip"), p=(0.5, 0.3, 0.2))
+    kind = rng.choice(("none", "shutter", "strip"), p=np.array(frames) / sum(frames))
     borders = rng.uniform(0.0, 0.09, 4) * (rng.random(4) < 0.6)
     soft, level = rng.uniform(0.5, 2.5), rng.uniform(0.75, 1.0)
     side, depth, wave = rng.integers(4), rng.uniform(0.01, 0.08), rng.uniform(0, 6.3, 2)

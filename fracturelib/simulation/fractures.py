@@ -13,39 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fracturelib.simulation.anatomy import Bone, Limb, LongBone
+from fracturelib.simulation.patterns import COMPLETE, Pattern, Site
 from fracturelib.simulation.solids import FILLING, RIM_SAMPLES, A, B, Crack, Ellipsoid, Motion, Tube, X, Y
 
-FRACTURE_TYPES = ("transverse", "oblique", "spiral", "comminuted", "greenstick", "buckle", "hairline")
-COMPLETE = FRACTURE_TYPES[:4]
 ANGLES = np.linspace(0, 2 * np.pi, RIM_SAMPLES, endpoint=False)
 
-# How often each type is drawn. Greenstick and buckle fractures are those of soft, growing bone.
-TYPE_WEIGHTS = {
-    "child": (0.21, 0.16, 0.12, 0.07, 0.22, 0.13, 0.09),
-    "adult": (0.28, 0.25, 0.19, 0.18, 0.0, 0.0, 0.10),
-    "older": (0.26, 0.26, 0.19, 0.19, 0.0, 0.0, 0.10),
-}
-
-# Bones that break, with the share of the length between which they do, and how often.
-SITES = {
-    "forearm": (("radius", 0.86, 0.93, 4), ("radius", 0.3, 0.8, 3), ("ulna", 0.3, 0.92, 3)),
-    "hand": tuple((f"metacarpal{ray}", 0.25, 0.8, 2 if ray == 5 else 1) for ray in range(1, 6))
-    + tuple((f"proximal{ray}", 0.25, 0.8, 1) for ray in range(1, 6)),
-    "upper arm": (("humerus", 0.13, 0.2, 2), ("humerus", 0.25, 0.85, 5)),
-    "thigh": (("femur", 0.2, 0.87, 1),),
-    "lower leg": (("tibia", 0.3, 0.92, 6), ("fibula", 0.35, 0.93, 3)),
-}
-REGIONS = tuple(SITES)
-
 CutSolid = tuple[Tube | Ellipsoid, Crack | None, Crack | None]  # a solid, the crack above it, the crack below it
-
-
-@dataclass(frozen=True)
-class Site:
-    """A place on a bone; drawn for every patient, broken or not, so that framing and hardware cannot tell."""
-
-    bone: str
-    share: float
 
 
 @dataclass(frozen=True)
@@ -81,14 +54,6 @@ class Piece:
     motion: Motion | None = None
 
 
-def draw_site(rng: np.random.Generator, region: str) -> Site:
-    """Where this patient's bone is, or would be, broken."""
-    sites = SITES[region]
-    weights = np.array([row[3] for row in sites], dtype=float)
-    bone, low, high, _ = sites[rng.choice(len(sites), p=weights / weights.sum())]
-    return Site(bone, float(rng.uniform(low, high)))
-
-
 def draw_fracture(
     rng: np.random.Generator,
     limb: Limb,
@@ -98,14 +63,14 @@ def draw_fracture(
     displacement_mm: float | None = None,
 ) -> Fracture:
     """Draw a fracture at a site; type and displacement may be given."""
-    drawn = str(rng.choice(FRACTURE_TYPES, p=TYPE_WEIGHTS[limb.build.age_group]))
+    drawn = site.pattern.draw_kind(rng, limb.build.age_group)
     kind = kind or drawn
     tube = limb.tube(site.bone)
     t = site.share * tube.length
     width = 2 * tube.half_width(t)
-    step = _draw_displacement(rng, kind, width)
+    step = _draw_displacement(rng, site.pattern, kind, width)
     step = step if displacement_mm is None else float(displacement_mm)
-    motion = _draw_motion(rng, kind, tube.point(t), width, step)
+    motion = _draw_motion(rng, site.pattern, kind, tube.point(t), width, step)
     crack = _draw_crack(rng, kind, t, width, motion.tilt)
     wedge: Crack | None = None
     wedge_motion: Motion | None = None
@@ -163,27 +128,36 @@ def _whole(solids: Sequence[Tube | Ellipsoid]) -> tuple[CutSolid, ...]:
     return tuple((solid, None, None) for solid in solids)
 
 
-def _draw_displacement(rng: np.random.Generator, kind: str, width: float) -> float:
+def _draw_displacement(rng: np.random.Generator, pattern: Pattern, kind: str, width: float) -> float:
     """Sideways step in mm: a sixth of the complete fractures hardly moved, some moved by a whole bone's width."""
     slight, small, large = rng.random() < 0.15, rng.uniform(0.0, 0.12), np.clip(rng.gamma(2.0, 0.3), 0.12, 1.3)
+    usual = rng.uniform(*(pattern.step or (0, 1)))
     if kind not in COMPLETE:
         return 0.0
+    if pattern.step:
+        return float(usual * width)
     return float((small if slight else large) * width)
 
 
-def _draw_motion(rng: np.random.Generator, kind: str, pivot: np.ndarray, width: float, step: float) -> Motion:
-    """Shift, shortening or gap, and angle of the far part; large steps come with larger angles.
+def _draw_motion(
+    rng: np.random.Generator, pattern: Pattern, kind: str, pivot: np.ndarray, width: float, step: float
+) -> Motion:
+    """Shift, shortening or gap, and angle of the far part; without a pattern large steps come with larger angles.
 
     All numbers are drawn before they are used, so that another type or step leaves the rest of the patient alone.
     """
     direction, lean, slide = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.6), rng.random()
     bend, buckle, green, more = rng.uniform((0, 3, 8, 0), (5, 14, 28, 1))
     gap, overlap = rng.uniform(0.6, 2.2) + 0.05 * step, rng.uniform(0.2, 0.8) * width
-    degrees = {"hairline": 0.0, "buckle": buckle, "greenstick": green}.get(
-        kind, bend + min(step / width, 1) * 22 * more
-    )
+    usual, driven = rng.uniform(*(pattern.degrees or (0, 0))), rng.uniform(*(pattern.impacted or (0, 0))) * width
+    if pattern.toward is not None:
+        direction = np.deg2rad(pattern.toward) + 0.6 * (direction - np.pi) / np.pi
+    complete = usual if pattern.degrees else bend + min(step / width, 1) * 22 * more
+    degrees = {"hairline": 0.0, "buckle": buckle, "greenstick": green}.get(kind, complete)
     if kind not in COMPLETE:
         gap = 0.0
+    elif pattern.impacted:
+        gap = -driven
     elif step > 0.7 * width and slide < 0.6:
         gap = -overlap  # the ends slid past each other
     shift = (step * np.cos(direction), step * np.sin(direction), gap)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fracturelib.simulation import confounders
-from fracturelib.simulation.anatomy import AGE_GROUPS, Limb, draw_build
-from fracturelib.simulation.fractures import COMPLETE, REGIONS, Fracture, Site, draw_fracture, draw_site
+from fracturelib.simulation.anatomy import Limb, draw_build
+from fracturelib.simulation.fractures import Fracture, draw_fracture
+from fracturelib.simulation.mixture import Mixture, draw_mixture
+from fracturelib.simulation.patterns import COMPLETE, Site, draw_site
 from fracturelib.simulation.skeleton import make_limb
 
 VIEWS = ("frontal", "lateral")
-REGION_SHARES = (0.29, 0.13, 0.15, 0.15, 0.28)  # in the order of REGIONS
-AGE_SHARES = (0.3, 0.5, 0.2)  # in the order of AGE_GROUPS
+ARM = ("forearm", "wrist", "hand", "upper arm")
 # The other bone of a pair often breaks too when the first one moved far.
 FELLOWS = {"radius": "ulna", "ulna": "radius", "tibia": "fibula", "fibula": "tibia"}
 PURPOSES = {name: i for i, name in enumerate(("anatomy", "fracture", "nuisance", "film", "noise", "setting"))}
@@ -34,14 +35,12 @@ class Setting:
     landscape: tuple[bool, bool]
 
 
-def draw_setting(entropy: tuple[int, ...]) -> Setting:
-    """Draw region, age group, metal, plaster and film shapes."""
+def draw_setting(entropy: tuple[int, ...], mixture: Mixture | None = None) -> Setting:
+    """Draw film shapes, and region, age group, metal and plaster where they are not given."""
     rng = generator(entropy, "setting")
+    mixture = mixture or draw_mixture(rng)
     return Setting(
-        str(rng.choice(REGIONS, p=REGION_SHARES)),
-        str(rng.choice(AGE_GROUPS, p=AGE_SHARES)),
-        bool(rng.random() < confounders.HARDWARE_SHARE),
-        bool(rng.random() < confounders.CAST_SHARE),
+        *mixture,
         (_draw_long_side(rng), _draw_long_side(rng)),
         (bool(rng.random() < 0.15), bool(rng.random() < 0.15)),
     )
@@ -85,7 +84,7 @@ def draw_patient(
     """Draw a patient; nothing but the fracture depends on `fractured`."""
     rng = generator(entropy, "anatomy")
     build = draw_build(rng, setting.age_group)
-    limb = make_limb(rng, build, arm=setting.region in ("forearm", "hand", "upper arm"))
+    limb = make_limb(rng, build, arm=setting.region in ARM)
     nuisance = generator(entropy, "nuisance")
     site = draw_site(nuisance, setting.region)
     limb, rods, plaster = _draw_nuisances(nuisance, limb, site, setting)
@@ -124,7 +123,10 @@ def _draw_fractures(
     tube = limb.tube(fellow)
     share = float(np.clip((main.motion.pivot[2] - tube.origin[2]) / tube.length + jitter, 0.12, 0.94))
     second = draw_fracture(
-        rng, limb, Site(fellow, share), kind=main.kind if main.kind != "comminuted" else "transverse"
+        rng,
+        limb,
+        Site(replace(site.pattern, bone=fellow), share),
+        kind=main.kind if main.kind != "comminuted" else "transverse",
     )
     pivot = tuple(tube.point(share * tube.length))
     # Both bones carry the same far part, so they move alike.

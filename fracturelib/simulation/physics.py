@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from fracturelib.simulation.devices import Exposure
+
 # Linear attenuation coefficients in 1/cm at 40 keV: mu/rho [cm2/g] times density [g/cm3].
 ATTENUATION = {
     "cortex": 0.6655 * 1.92,  # bone, cortical (ICRU-44)
@@ -24,83 +26,6 @@ ATTENUATION = {
 }
 # Photons per mm2 and uGy of air kerma of a 70 kV beam behind a patient (RQA 5, IEC 62220-1).
 PHOTONS_PER_MM2_UGY = 30_174.0
-
-
-@dataclass(frozen=True)
-class Device:
-    """An X-ray machine with its image processing.
-
-    Args:
-        name: goes into the column `device`.
-        dose: least and greatest air kerma of the open beam at the detector in uGy (drawn log-uniformly).
-        efficiency: share of the photons that the detector counts.
-        focal_blur, detector_blur: standard deviations in mm.
-        scatter: scattered over primary radiation behind the body.
-        local: share of the slow variations of brightness that the processing removes.
-        sharpen: strength of its edge enhancement.
-        gamma: exponent of the display curve.
-        reach: least and greatest share of the grey scale that the brightest bone reaches.
-    """
-
-    name: str = "A"
-    dose: tuple[float, float] = (12.0, 120.0)
-    efficiency: float = 0.65
-    focal_blur: float = 0.25
-    detector_blur: float = 0.2
-    scatter: tuple[float, float] = (0.15, 0.6)
-    local: tuple[float, float] = (0.15, 0.55)
-    sharpen: tuple[float, float] = (0.2, 0.8)
-    gamma: tuple[float, float] = (1.0, 1.7)
-    reach: tuple[float, float] = (0.8, 1.0)
-
-
-DEVICES = {
-    "A": Device(),
-    # An older machine: less dose, softer, with more scatter and a flatter display.
-    "B": Device(
-        "B", dose=(2.0, 10.0), efficiency=0.35, focal_blur=0.55, detector_blur=0.45, scatter=(0.7, 1.4),
-        local=(0.0, 0.1), sharpen=(0.0, 0.2), gamma=(1.7, 2.3), reach=(0.6, 0.8),
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """One exposure as drawn from a device's ranges; see `Device` for the units."""
-
-    dose: float
-    efficiency: float
-    focal_blur: float
-    detector_blur: float
-    scatter: float
-    local: float
-    sharpen: float
-    gamma: float
-    reach: float
-    black: float
-
-
-def draw_exposure(rng: np.random.Generator, device: Device, *, dose: float | None = None) -> Exposure:
-    """Draw one exposure; `dose` in uGy may be given."""
-    low, high = np.log(device.dose)
-    drawn = float(np.exp(rng.uniform(low, high)))
-    ranges = (device.scatter, device.local, device.sharpen, device.gamma, device.reach)
-    scatter, local, sharpen, gamma, reach = (float(rng.uniform(*limits)) for limits in ranges)
-    blur = rng.uniform(0.7, 1.5, 2)
-    black = float(rng.uniform(0.02, 0.12))
-    dose = drawn if dose is None else float(dose)
-    return Exposure(
-        dose,
-        device.efficiency,
-        device.focal_blur * blur[0],
-        device.detector_blur * blur[1],
-        scatter,
-        local,
-        sharpen,
-        gamma,
-        reach,
-        black,
-    )
 
 
 def line_integral(paths: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -132,11 +57,21 @@ def log_signal(counts: np.ndarray, exposure: Exposure, pixel: float) -> np.ndarr
     return -np.log(np.maximum(blurred, 0.5) / np.float32(photons_in_air(exposure, pixel)))
 
 
+def add_grain(signal: np.ndarray, rng: np.random.Generator, exposure: Exposure, pixel: float) -> np.ndarray:
+    """The machine's own noise: blotches of `grain_mm`, as strong everywhere as `grain` says."""
+    if not exposure.grain:
+        return signal
+    blotches = gaussian_filter(rng.standard_normal(signal.shape, dtype=np.float32), exposure.grain_mm / pixel)
+    return signal + np.float32(exposure.grain) * blotches / blotches.std()
+
+
 def enhance(signal: np.ndarray, exposure: Exposure, pixel: float) -> np.ndarray:
-    """The usual processing: flatten slow variations a little, lift edges a little."""
+    """The usual processing: flatten slow variations (local contrast), lift edges (unsharp masking)."""
     slow = broad_blur(signal, 14.0 / pixel)
     flat = signal - np.float32(exposure.local) * slow
-    return flat + np.float32(exposure.sharpen) * (signal - gaussian_filter(signal, 1.4 / pixel, mode="nearest"))
+    return flat + np.float32(exposure.sharpen) * (
+        signal - gaussian_filter(signal, exposure.halo / pixel, mode="nearest")
+    )
 
 
 @dataclass(frozen=True)
@@ -160,10 +95,13 @@ def choose_window(signal: np.ndarray, body: np.ndarray, exposure: Exposure) -> W
     return Window(air - exposure.black * span, air + span)
 
 
-def to_grey(signal: np.ndarray, window: Window, gamma: float) -> np.ndarray:
-    """Signal → float32 grey in 0…1."""
+def to_grey(signal: np.ndarray, window: Window, exposure: Exposure) -> np.ndarray:
+    """Signal → float32 grey in 0…1 along the device's tone curve, in its number of grey levels."""
     share = np.clip((signal - window.black) / (window.white - window.black), 0, 1)
-    return (share ** np.float32(gamma)).astype(np.float32)
+    curve = share ** np.float32(exposure.gamma)
+    curve += np.float32(exposure.contrast) * (curve * curve * (3 - 2 * curve) - curve)  # towards an S
+    steps = np.float32(exposure.levels - 1)
+    return (np.round(curve * steps) / steps).astype(np.float32)
 
 
 def broad_blur(picture: np.ndarray, sigma: float) -> np.ndarray:

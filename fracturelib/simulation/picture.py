@@ -11,12 +11,18 @@ from fracturelib.errors import FracturelibError
 from fracturelib.simulation import confounders, physics
 from fracturelib.simulation.anatomy import AGE_GROUPS
 from fracturelib.simulation.body import project_body, split_tissues
-from fracturelib.simulation.fractures import COMPLETE, FRACTURE_TYPES, REGIONS, outline_points
+from fracturelib.simulation.devices import DEVICES, Device, Exposure, draw_exposure
+from fracturelib.simulation.fractures import outline_points
 from fracturelib.simulation.patient import VIEWS, Patient, draw_patient, draw_setting, generator
+from fracturelib.simulation.patterns import COMPLETE, FRACTURE_TYPES, REGIONS
 from fracturelib.simulation.solids import Film
 
 # Height of the film in mm on an adult.
-FIELD = {"forearm": (95, 175), "hand": (75, 125), "upper arm": (115, 205), "thigh": (145, 245), "lower leg": (120, 220)}
+FIELD = {
+    "forearm": (95, 175), "wrist": (80, 115), "hand": (100, 140), "upper arm": (115, 205), "thigh": (145, 245),
+    "lower leg": (120, 220),
+}  # fmt: skip
+HAND_MIDDLE = (2.0, 662.0)  # x and z in mm on an adult; the whole hand fills the field
 # Beam directions in degrees. A hand's second view is taken obliquely, as is usual, so that the bones lie side by side.
 DIRECTIONS = {"frontal": 0.0, "lateral": 90.0}
 OBLIQUE_HAND = 50.0
@@ -32,7 +38,7 @@ class SimulatedRadiograph:
         transmitted: (H, W) share of the beam that passes straight through.
         expected_counts, counts: (H, W) photons per pixel, before and after noise.
         signal: (H, W) negative logarithm, enhanced.
-        picture: (H, W) uint8, bone bright.
+        grey: (H, W) float32 in 0…1, bone bright (but for a few that are shown inverted).
         bbox: (x, y, w, h) of the fracture in pixels, or None.
         conspicuity: see `conspicuity`; 0 without a fracture.
         pixel: pixel side in mm.
@@ -46,29 +52,36 @@ class SimulatedRadiograph:
     expected_counts: np.ndarray
     counts: np.ndarray
     signal: np.ndarray
-    picture: np.ndarray
+    grey: np.ndarray
     bbox: tuple[int, int, int, int] | None
     conspicuity: float
     pixel: float
     patient: Patient
     view: str
 
+    @property
+    def picture(self) -> np.ndarray:
+        """(H, W) uint8."""
+        return np.round(self.grey * 255).astype(np.uint8)
+
 
 def take_radiograph(
     patient: Patient,
     view: str,
     *,
-    device: str = "A",
+    device: Device = DEVICES["A"],
     dose: float | None = None,
     image_side: int = 256,
 ) -> SimulatedRadiograph:
     """One view of a patient; `dose` in uGy in the open beam, `image_side` the short side in pixels."""
     film_rng = generator(patient.entropy, "film", VIEWS.index(view))
     film = _draw_film(film_rng, patient, view, image_side)
-    exposure = physics.draw_exposure(film_rng, physics.DEVICES[device], dose=dose)
+    exposure = draw_exposure(film_rng, device, dose=dose)
     whole = project_body(patient.limb, film)
     paths = project_body(patient.limb, film, patient.fractures) if patient.fractures else whole
-    extras = _foreign_paths(film_rng, patient, film, whole)
+    extras, marker = _foreign_paths(film_rng, patient, film, whole)
+    if not device.typed:
+        extras["metal"] = extras["metal"] + np.float32(0.9) * marker
     whole, paths = (split_tissues(body, extras) for body in (whole, paths))
     integral, integral_whole = physics.line_integral(paths), physics.line_integral(whole)
     expected = expected_whole = physics.expected_counts(integral, exposure, film.pixel)
@@ -77,18 +90,23 @@ def take_radiograph(
     # The window comes from the unbroken body, so that no fracture shifts the grey level of the rest.
     body = (integral_whole > 0.25) & (extras["metal"] < 0.05)
     window = physics.choose_window(_processed(expected_whole, exposure, film.pixel), body, exposure)
-    counts = physics.detect(expected, generator(patient.entropy, "noise", VIEWS.index(view)))
-    signal = _processed(counts, exposure, film.pixel)
-    grey = confounders.collimate(film_rng, physics.to_grey(signal, window, exposure.gamma))
+    noise_rng = generator(patient.entropy, "noise", VIEWS.index(view))
+    counts = physics.detect(expected, noise_rng)
+    signal = physics.add_grain(physics.log_signal(counts, exposure, film.pixel), noise_rng, exposure, film.pixel)
+    signal = physics.enhance(signal, exposure, film.pixel)
+    grey = confounders.collimate(film_rng, physics.to_grey(signal, window, exposure), device.frames)
+    if device.typed:
+        grey = np.maximum(grey, marker)
+    if exposure.inverted:
+        grey = 1 - grey
     bbox = _bounding_box(patient, film) if patient.fractures else None
     seen = conspicuity(expected, expected_whole, bbox) if bbox else 0.0
-    picture = np.round(grey * 255).astype(np.uint8)
     return SimulatedRadiograph(
-        paths, integral, np.exp(-integral), expected, counts, signal, picture, bbox, seen, film.pixel, patient, view
+        paths, integral, np.exp(-integral), expected, counts, signal, grey, bbox, seen, film.pixel, patient, view
     )
 
 
-def _processed(counts: np.ndarray, exposure: physics.Exposure, pixel: float) -> np.ndarray:
+def _processed(counts: np.ndarray, exposure: Exposure, pixel: float) -> np.ndarray:
     """Counts → logarithm → enhancement."""
     return physics.enhance(physics.log_signal(counts, exposure, pixel), exposure, pixel)
 
@@ -128,7 +146,7 @@ def simulate_one(
         ("view", view, VIEWS),
         ("fracture_type", fracture_type, FRACTURE_TYPES),
         ("age_group", age_group, AGE_GROUPS),
-        ("device", device, tuple(physics.DEVICES)),
+        ("device", device, tuple(DEVICES)),
     )
     for name, value, known in lists:
         if value is not None and value not in known:
@@ -140,7 +158,7 @@ def simulate_one(
         (patient_seed,), setting, fractured=fracture_type is not None, fracture_type=fracture_type,
         displacement_mm=displacement_mm,
     )  # fmt: skip
-    return take_radiograph(patient, view, device=device, dose=dose, image_side=image_side)
+    return take_radiograph(patient, view, device=DEVICES[device], dose=dose, image_side=image_side)
 
 
 def conspicuity(expected: np.ndarray, expected_whole: np.ndarray, bbox: tuple[int, int, int, int]) -> float:
@@ -167,28 +185,32 @@ def _draw_film(rng: np.random.Generator, patient: Patient, view: str, image_side
     pixel = height / long_pixels
     tube = patient.limb.tube(patient.site.bone)
     middle = tube.point(patient.site.share * tube.length)
-    centre_u = middle[0] * np.cos(theta) + middle[1] * np.sin(theta)
-    shift = rng.uniform(-0.3, 0.3, 2) * np.array([shape[1], shape[0]]) * pixel * np.array([0.6, 1.0])
+    centre = np.array([middle[0] * np.cos(theta) + middle[1] * np.sin(theta), middle[2]])
+    reach = np.array([0.18, 0.3])  # shares of the field by which the site may lie off its middle
+    if patient.setting.region == "hand":
+        hand = size * np.array([HAND_MIDDLE[0] * np.cos(theta), HAND_MIDDLE[1]])
+        centre, reach = (centre + hand) / 2, reach / 2
+    shift = rng.uniform(-reach, reach) * np.array([shape[1], shape[0]]) * pixel
     roll = rng.normal(0, np.deg2rad(7)) + rng.choice((0.0, np.pi / 2, -np.pi / 2), p=(0.9, 0.05, 0.05))
-    return Film(shape, pixel, (centre_u + shift[0], middle[2] + shift[1]), float(theta), float(roll))
+    return Film(shape, pixel, (float(centre[0] + shift[0]), float(centre[1] + shift[1])), float(theta), float(roll))
 
 
 def _foreign_paths(
     rng: np.random.Generator, patient: Patient, film: Film, whole: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Metal, plaster and skin folds; they depend on the whole body only."""
-    folds, marker = rng.random(2)
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Metal, plaster and skin folds, and the side marker (0…1); they depend on the whole body only."""
+    folds, marked = rng.random(2)
     seeds = [np.random.default_rng(seed) for seed in rng.integers(1 << 62, size=2)]
     metal = confounders.rod_path(list(patient.rods), film)
-    if marker < 0.45:
-        metal = metal + confounders.marker_path(seeds[0], film, whole["flesh"])
-    plaster = np.zeros(film.shape, dtype=np.float32)
+    marker, plaster = (np.zeros(film.shape, dtype=np.float32) for _ in range(2))
+    if marked < 0.45:
+        marker = confounders.draw_marker(seeds[0], film, whole["flesh"])
     if patient.cast is not None:
         plaster = confounders.cast_path(patient.cast, patient.limb, film)
     crease = np.zeros(film.shape, dtype=np.float32)
     if folds < 0.3:
         crease = confounders.skin_folds(seeds[1], film, whole["flesh"])
-    return {"metal": metal, "plaster": plaster, "folds": crease}
+    return {"metal": metal, "plaster": plaster, "folds": crease}, marker
 
 
 def _bounding_box(patient: Patient, film: Film) -> tuple[int, int, int, int]:

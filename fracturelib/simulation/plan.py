@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import numpy as np
 
 from fracturelib.config import SPLITS
 from fracturelib.errors import FracturelibError
-from fracturelib.simulation.patient import VIEWS
+from fracturelib.simulation.mixture import SHARES, Shares, deal_mixtures, shifted_shares
+from fracturelib.simulation.patient import VIEWS, Setting, draw_setting
 
 GENERATOR = "fracturelib.simulation"
-VERSION = 4  # raise it whenever the same parameters give other bytes
+VERSION = 5  # raise it whenever the same parameters give other bytes
+FORMATS = ("png", "png16", "jpeg", "dicom")
 DEFAULT_COUNTS = {"train": 1200, "val": 240, "test": 480}
 BLOCK = 5  # patients of one setting (region, age group, metal, plaster), so that none of it tells the label
 FRACTURED_IN_BLOCK = 2
@@ -31,8 +34,10 @@ class Plan:
     seed: int
     counts: tuple[tuple[str, int], ...]
     leaky: bool
-    device_shift: bool
+    device_shift: float
+    mixture_shift: bool
     image_side: int
+    format: str
 
     def manifest(self) -> dict:
         """The parameters as JSON values, with the generator's name and version."""
@@ -57,13 +62,13 @@ class File:
 
 @dataclass(frozen=True)
 class Job:
-    """One patient: the entropy of all draws, that of the block's setting, the label, and the files to write."""
+    """One patient: the entropy of all draws, the setting of the block, the label, and the files to write."""
 
     entropy: tuple[int, ...]
-    block: tuple[int, ...]
+    setting: Setting
     patient_id: str
     fractured: bool
-    device: str
+    shift: float
     files: tuple[File, ...]
 
 
@@ -72,8 +77,10 @@ def make_plan(
     seed: int = 0,
     counts: Mapping[str, int] | int | None = None,
     leaky: bool = False,
-    device_shift: bool = False,
+    device_shift: bool | float = False,
+    mixture_shift: bool = False,
     image_side: int = 256,
+    format: str = "png",
 ) -> Plan:
     """Check the parameters of a set.
 
@@ -81,8 +88,10 @@ def make_plan(
         seed: the same seed gives the same bytes (with the same library versions).
         counts: images per split, or their total (shared out 5 : 1 : 2), or None for 1200, 240 and 480.
         leaky: spread rotated copies of few radiographs over the splits, the way some public sets do.
-        device_shift: take the test split with another machine (column `device`).
+        device_shift: take the test split with another machine (column `device`): how far it differs, True for 1.
+        mixture_shift: few hands in train and val, many in test, where usually all splits have the same mixture.
         image_side: short side in pixels.
+        format: how files are written: one of FORMATS.
 
     Raises:
         FracturelibError: a number is out of range, or a split is unknown.
@@ -101,8 +110,16 @@ def make_plan(
         raise FracturelibError(
             f"cannot make {dict(counts)} images", cure="give each split 0 or more, and one at least 1"
         )
+    if not 0 <= float(device_shift) <= 2:
+        raise FracturelibError(f"device_shift is {device_shift}", cause="0 is the own machine, 1 the usual other one",
+                               cure="choose 0 to 2")  # fmt: skip
+    if format not in FORMATS:
+        raise FracturelibError(f"format is '{format}'", cure=f"choose one of {', '.join(FORMATS)}")
+    if format == "dicom" and leaky:
+        raise FracturelibError("a leaky set has no DICOM files", cause="its copies were turned after an export",
+                               cure="choose another format")  # fmt: skip
     rows = tuple((split, int(counts.get(split, 0))) for split in SPLITS)
-    return Plan(seed, rows, leaky, device_shift, image_side)
+    return Plan(seed, rows, leaky, float(device_shift), mixture_shift, image_side, format)
 
 
 def jobs(plan: Plan) -> Iterator[Job]:
@@ -136,15 +153,27 @@ def _clean_jobs(plan: Plan) -> Iterator[Job]:
     number = 0
     for pool, (split, count) in enumerate(plan.counts):
         each = _views_each(count)
-        device = "B" if plan.device_shift and split == "test" else "A"
-        for patient in range(-(-count // each)):
+        shift = plan.device_shift if split == "test" else 0.0
+        shares = shifted_shares(split) if plan.mixture_shift else SHARES
+        for patient, (setting, fractured) in zip(
+            range(-(-count // each)), _deal(plan.seed, pool, shares), strict=False
+        ):
             number += 1
             patient_id = f"P{number:06d}"
             views = VIEWS[: min(each, count - patient * each)]
             if each == 1:
                 views = (VIEWS[patient // 2 % 2],)
-            files = tuple(File(split, f"{patient_id}-{view}.jpg", view) for view in views)
-            yield _job(plan.seed, pool, patient, patient_id, device, files)
+            files = tuple(File(split, f"{patient_id}-{view}", view) for view in views)
+            yield Job((plan.seed, pool, patient), setting, patient_id, fractured, shift, files)
+
+
+def _deal(seed: int, pool: int, shares: Shares) -> Iterator[tuple[Setting, bool]]:
+    """Setting and label of one patient after another; the patients of a block share the setting."""
+    mixtures = deal_mixtures(np.random.default_rng([seed, pool, 44]), shares)
+    for block, mixture in enumerate(mixtures):
+        setting = draw_setting((seed, pool, block, 43), mixture)
+        for place in range(BLOCK):
+            yield setting, is_fractured(seed, pool, block * BLOCK + place)
 
 
 def _leaky_jobs(plan: Plan) -> Iterator[Job]:
@@ -152,7 +181,8 @@ def _leaky_jobs(plan: Plan) -> Iterator[Job]:
     slots = np.repeat(np.arange(len(SPLITS)), [count for _, count in plan.counts])
     slots = np.random.default_rng([plan.seed, SHARED_POOL, 41]).permutation(slots)
     turns = [(a, b) for a in FIRST_TURN for b in SECOND_TURN]
-    for source in range(job_count(plan)):
+    sources = islice(_deal(plan.seed, SHARED_POOL, SHARES), job_count(plan))
+    for source, (setting, fractured) in enumerate(sources):
         patient_id = f"P{source + 1:06d}"
         view = VIEWS[source // 2 % 2]
         chosen = np.random.default_rng([plan.seed, SHARED_POOL, source, 42]).permutation(len(turns))
@@ -162,13 +192,8 @@ def _leaky_jobs(plan: Plan) -> Iterator[Job]:
             turned = copy > 0
             suffix = f"-rotated{first}-rotated{second}" if turned else ""
             degrees = FIRST_TURN[first] + SECOND_TURN[second] if turned else 0.0
-            files.append(File(SPLITS[slot], f"{patient_id}-{view}{suffix}.jpg", view, degrees))
-        yield _job(plan.seed, SHARED_POOL, source, patient_id, "A", tuple(files))
-
-
-def _job(seed: int, pool: int, patient: int, patient_id: str, device: str, files: tuple[File, ...]) -> Job:
-    block = (seed, pool, patient // BLOCK, 43)
-    return Job((seed, pool, patient), block, patient_id, is_fractured(seed, pool, patient), device, files)
+            files.append(File(SPLITS[slot], f"{patient_id}-{view}{suffix}", view, degrees))
+        yield Job((plan.seed, SHARED_POOL, source), setting, patient_id, fractured, 0.0, tuple(files))
 
 
 def _share_out(total: int) -> dict[str, int]:

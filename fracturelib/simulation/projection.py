@@ -10,15 +10,18 @@ from fracturelib.simulation.solids import (
     CENTRE,
     HALF,
     RIM_SAMPLES,
+    B,
     Chords,
     Crack,
     Ellipsoid,
     Film,
     Motion,
     Tube,
+    X,
     sample_texture,
 )
 
+FINER = 16  # rows of the look-up table for each station
 LEAST_PLANAR = 0.35  # an axis nearer to the beam than this is drawn as if it leaned this much
 
 
@@ -36,6 +39,8 @@ def project_tube(
     the cut is taken as straight. So the share of a chord that remains is a clipped linear function.
     Returns None where the tube is off the film.
     """
+    if motion is None and _far_off(tube, film):
+        return None
     window = film.window(_outline(tube, film, motion), margin=2.0)
     if window is None:
         return None
@@ -44,7 +49,7 @@ def project_tube(
         u, v = motion.pull_back(u, v, film.theta)
     ray = _RayFrame(tube, film.theta)
     t, q = ray.along(u, v)
-    rows = _interpolate(ray.table, t, tube.length)
+    rows = _look_up(ray.table, t, tube.length)
     offset, half, thickness, wall, filling = rows
     d = (q - offset) / half
     inside = np.clip(1 - d * d, 0, 1) * ((t >= 0) & (t <= tube.length))
@@ -132,7 +137,8 @@ class _RayFrame:
         half = np.hypot(a * self.cos, b * self.sin)
         thickness = 2 * a * b / np.maximum(half, 1e-6) / self.foreshortening
         columns = [cx * self.cos + cy * self.sin, np.maximum(half, 1e-3), thickness, wall, filling]
-        self.table = np.stack(columns, axis=1).astype(np.float32)
+        fine = np.linspace(0, len(cx) - 1, FINER * (len(cx) - 1) + 1)
+        self.table = np.stack([np.interp(fine, np.arange(len(cx)), column) for column in columns]).astype(np.float32)
 
     def along(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Position along the tube and across it, in mm."""
@@ -155,14 +161,11 @@ class _RayFrame:
         return front, back
 
 
-def _interpolate(table: np.ndarray, t: np.ndarray, length: float) -> tuple[np.ndarray, ...]:
-    steps = len(table) - 1
-    place = np.clip(t * np.float32(steps / length), 0, np.float32(steps - 1e-3))
-    left = place.astype(np.int32)
-    part = place - left
-    return tuple(
-        column[left] + part * step[left] for column, step in zip(table.T, np.diff(table, axis=0).T, strict=True)
-    )
+def _look_up(table: np.ndarray, t: np.ndarray, length: float) -> tuple[np.ndarray, ...]:
+    """The table's columns at t mm along a tube; its rows are a small fraction of a pixel apart."""
+    rows = table.shape[1] - 1
+    place = np.clip(t * np.float32(rows / length) + np.float32(0.5), 0, rows).astype(np.intp)
+    return tuple(column.take(place) for column in table)
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,14 @@ def _coverage(width: np.ndarray, distance: np.ndarray, pixel: float) -> np.ndarr
     """Share of a pixel that a slot of this width covers, at this distance from its middle."""
     overlap = (width + pixel) / 2 - np.abs(distance)
     return np.clip(np.minimum(overlap, width), 0, pixel) / np.float32(pixel)
+
+
+def _far_off(tube: Tube, film: Film) -> bool:
+    """Whether a ball around the tube surely misses the film: a quick answer for most of a limb's bones."""
+    middle = film.project((tube.origin + tube.length / 2 * tube.axis)[None])[0]
+    reach = tube.length / 2 + 3 * float(np.abs(tube.stations[:, X : B + 1]).max()) + 4
+    diagonal = film.pixel * float(np.hypot(*film.shape)) / 2
+    return float(np.hypot(*(middle - film.centre))) > reach + diagonal
 
 
 def _outline(tube: Tube, film: Film, motion: Motion | None) -> np.ndarray:
