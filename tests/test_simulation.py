@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +21,9 @@ from PIL import Image
 from fracturelib.catalog import read_catalog, source_id_from_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
-from fracturelib.simulation import ensure_simulated, simulate, writer
+from fracturelib.simulation import ensure_simulated, home, simulate, writer
+from fracturelib.simulation.home import one_builder
+from fracturelib.simulation.mixture import SHARES
 from fracturelib.simulation.plan import DEFAULT_COUNTS, SECOND_TURN, is_fractured, jobs, make_plan
 
 SMALL = {"train": 20, "val": 2, "test": 3}
@@ -75,7 +83,7 @@ def test_processes_give_the_same_bytes(small, tmp_path, method):
     for split in SPLITS:
         for name in CLASS_NAMES:
             (tmp_path / split / name).mkdir(parents=True)
-    rows = list(writer.run_pool(list(jobs(plan))[:3], tmp_path, 64, 2, method))
+    rows = list(writer.run_pool(list(jobs(plan))[:3], tmp_path, plan, 2, method))
     written = fingerprints(tmp_path)
     assert [row["file"] for part in rows for row in part] == list(
         pd.read_csv(small / "metadata.csv")["file"][: len(written)]
@@ -85,26 +93,60 @@ def test_processes_give_the_same_bytes(small, tmp_path, method):
 
 def test_a_patient_does_not_depend_on_how_many_follow():
     plans = [make_plan(counts=total) for total in (480, 100_000)]
-    few, many = ([(job.entropy, job.block, job.fractured) for job in islice(jobs(plan), 50)] for plan in plans)
+    few, many = ([(job.entropy, job.setting, job.fractured) for job in islice(jobs(plan), 50)] for plan in plans)
     assert few == many
 
 
-def test_default_set_is_balanced_by_construction():
-    plan = make_plan()
-    table = pd.DataFrame(
-        [(file.split, job.fractured, job.block, file.name) for job in jobs(plan) for file in job.files],
-        columns=["split", "fractured", "block", "name"],
-    )
-    assert table["split"].value_counts().to_dict() == DEFAULT_COUNTS
+def planned(**settings) -> pd.DataFrame:
+    """One row per planned file: split, view, label and setting."""
+    rows = [
+        {"split": file.split, "view": file.view, "name": file.name, "fractured": job.fractured, **asdict(job.setting)}
+        for job in jobs(make_plan(**settings))
+        for file in job.files
+    ]
+    return pd.DataFrame(rows)
+
+
+MIXED = ["region", "age_group", "view", "hardware", "cast"]
+
+
+@pytest.mark.parametrize(("counts", "bar"), [(None, 0.05), ({"train": 12000, "val": 2400, "test": 4800}, 0.02)])
+def test_every_split_has_the_same_mixture(counts, bar):
+    table = planned(counts=counts)
+    assert table["split"].value_counts().to_dict() == (counts or DEFAULT_COUNTS)
     assert table["name"].is_unique
-    # Every block of patients who share region, age group, metal and plaster has the same share of fractures.
-    assert table.groupby("block")["fractured"].mean().eq(0.4).all()
+    for column in MIXED:
+        shares = pd.crosstab(table[column], table["split"], normalize="columns")
+        assert (shares.max(axis=1) - shares.min(axis=1)).max() <= bar
+
+
+def test_no_setting_tells_the_label():
+    table = planned()
+    # The patients of a block share every setting, and each block has the same share of fractures.
+    for columns in (
+        [[name] for name in MIXED] + [["region", name] for name in MIXED[1:]] + [["long_side"], ["landscape"]]
+    ):
+        assert table.groupby(columns)["fractured"].mean().eq(0.4).all()
     assert all(is_fractured(seed, 0, 0) != is_fractured(seed, 0, 1) for seed in range(20))
+
+
+def test_a_leaky_set_is_mixed_before_its_copies_are_dealt():
+    table = planned(counts=1440, leaky=True)
+    sources = table[~table["name"].str.contains("rotated")]
+    shares = sources["region"].value_counts(normalize=True)
+    assert (shares - pd.Series(SHARES["region"])).abs().max() < 0.03
+
+
+def test_the_mixture_differs_on_purpose_when_asked():
+    table = planned(mixture_shift=True)
+    hands = (table["region"] == "hand").groupby(table["split"]).mean()
+    assert hands["train"] < 0.05 and hands["val"] < 0.05
+    assert hands["test"] == pytest.approx(0.3, abs=0.03)
 
 
 def test_names_do_not_betray_the_class(small):
     table = pd.read_csv(small / "metadata.csv")
-    assert table["file"].str.split("/").str[-1].str.fullmatch(r"P\d{6}-(frontal|lateral)\.jpg").all()
+    assert table["file"].str.split("/").str[-1].str.fullmatch(r"P\d{6}-(frontal|lateral)\.png").all()
 
 
 def test_leaky_set_spreads_rotated_copies_over_the_splits(tmp_path):
@@ -117,7 +159,7 @@ def test_leaky_set_spreads_rotated_copies_over_the_splits(tmp_path):
     assert split.groupby(table["source_id"]).nunique().gt(1).mean() > 0.5
     for row in table.itertuples():
         assert source_id_from_name(row.file).split("/")[-1] == row.source_id
-    turned = table["file"].str.contains(r"-rotated\d-rotated\d\.jpg")
+    turned = table["file"].str.contains(r"-rotated\d-rotated\d\.png")
     assert turned.sum() == 48 - 8
     steep = table[table["file"].str.contains("rotated3-rotated3")].iloc[0]
     with Image.open(tmp_path / "leaky" / steep["file"]) as picture:
@@ -134,7 +176,7 @@ def test_device_shift_changes_the_test_split_only(tmp_path):
     assert (shifted["device"] == np.where(test, "B", "A")).all()
     assert plain["file"].equals(shifted["file"])
     before, after = fingerprints(tmp_path / "plain"), fingerprints(tmp_path / "shifted")
-    changed = {name for name in before if before[name] != after[name] and name.endswith(".jpg")}
+    changed = {name for name in before if before[name] != after[name] and name.endswith(".png")}
     assert changed == set(plain["file"][test])
 
 
@@ -145,16 +187,106 @@ def test_ensure_leaves_a_complete_set_alone_and_repairs_a_damaged_one(small, tmp
     root = tmp_path / "set"
     ensure_simulated(root, counts=6, image_side=64, progress=False)
     whole = fingerprints(root)
-    next(root.rglob("*.jpg")).unlink()
+    next(root.rglob("*.png")).unlink()
     ensure_simulated(root, counts=6, image_side=64, progress=False)
     assert fingerprints(root) == whole
 
 
-def test_a_set_of_ours_is_replaced_when_the_parameters_change(tmp_path):
-    simulate(tmp_path / "set", counts=6, image_side=64, progress=False)
-    simulate(tmp_path / "set", counts=8, image_side=64, progress=False)
-    assert len(list((tmp_path / "set").rglob("*.jpg"))) == 8
+def add_notes(root: Path) -> dict[str, str]:
+    """Put a user's own files into a set."""
+    (root / "train" / "fractured" / ".DS_Store").write_bytes(b"mine")
+    (root / "NOTES.txt").write_text("my notes")
+    (root / "clean_split.csv").write_text("path,split\n")
+    return fingerprints(root)
+
+
+def test_repair_leaves_what_the_user_put_into_a_set(tmp_path):
+    root = tmp_path / "set"
+    simulate(root, counts=6, image_side=64, progress=False)
+    (root / "metadata.csv").write_text((root / "metadata.csv").read_text() + "\n")  # edited
+    kept = add_notes(root)
+    ensure_simulated(root, counts=6, image_side=64, progress=False)
+    assert fingerprints(root) == kept
+    next(root.rglob("*.png")).unlink()
+    ensure_simulated(root, counts=6, image_side=64, progress=False)
+    assert fingerprints(root) == kept
+
+
+def test_another_set_asks_for_another_folder_or_to_be_replaced(tmp_path):
+    root = tmp_path / "set"
+    simulate(root, counts=6, image_side=64, progress=False)
+    kept = add_notes(root)
+    with pytest.raises(FracturelibError, match="another simulated set"):
+        simulate(root, counts=8, image_side=64, progress=False)
+    assert fingerprints(root) == kept
+    simulate(root, counts=8, image_side=64, replace=True, progress=False)
+    assert len(list(root.rglob("*.png"))) == 8
+    notes = ("NOTES.txt", "clean_split.csv", "train/fractured/.DS_Store")
+    assert {name: fingerprints(root)[name] for name in notes} == {name: kept[name] for name in notes}
     assert not [path for path in tmp_path.iterdir() if path.name != "set"]
+
+
+def test_a_set_of_an_older_version_stays_and_the_new_one_is_made_beside_it(tmp_path):
+    root = tmp_path / "set"
+    simulate(root, counts=6, image_side=64, progress=False)
+    manifest = json.loads((root / "simulation.json").read_text())
+    (root / "simulation.json").write_text(json.dumps({**manifest, "version": 1}))
+    kept = add_notes(root)
+    with pytest.raises(FracturelibError) as refused:
+        simulate(root, counts=6, image_side=64, progress=False)
+    assert "older version" in refused.value.cause
+    beside = ensure_simulated(root, counts=6, image_side=64, progress=False)
+    assert beside != root and beside.parent == root.parent
+    assert writer.is_complete(root, make_plan(counts=6, image_side=64))
+    assert fingerprints(root) == kept
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    simulate(tmp_path / "link", counts=4, image_side=64, progress=False)
+    assert (tmp_path / "link").is_symlink()
+    assert len(list((tmp_path / "target").rglob("*.png"))) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "target"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a matter of Unix")
+def test_workers_end_with_their_parent_and_let_go_of_the_lock(tmp_path):
+    script = f"from fracturelib.simulation import simulate; simulate({str(tmp_path / 'set')!r}, counts=400, workers=2)"
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    rows = tmp_path / ".set.partial" / writer.ROWS
+    _wait_for(lambda: rows.is_file() and rows.stat().st_size > 0)
+    parent.kill()
+    parent.wait()
+    free = threading.Event()
+
+    def hold() -> None:
+        with one_builder(tmp_path / "set"):
+            free.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert free.wait(20)
+
+
+def _wait_for(done) -> None:
+    end = time.monotonic() + 60
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert done()
+
+
+def test_who_waits_for_another_process_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(home, "WAIT_SECONDS", 0.05)
+
+    @contextmanager
+    def slow_lock(path):
+        time.sleep(0.5)
+        yield
+
+    monkeypatch.setattr(home, "exclusive", slow_lock)
+    with one_builder(tmp_path / "set"):
+        pass
+    assert "another process is making set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("make", [simulate, ensure_simulated])
@@ -172,11 +304,11 @@ def test_a_foreign_folder_is_never_touched(tmp_path, make):
 def test_interrupted_generation_leaves_no_set_and_is_taken_up_again(small, tmp_path, monkeypatch):
     root, made = tmp_path / "set", []
 
-    def stop_at_the_fifth(job, folder, image_side):
+    def stop_at_the_fifth(job, folder, plan):
         if len(made) == 4:
             raise KeyboardInterrupt
         made.append(job.patient_id)
-        return original(job, folder, image_side)
+        return original(job, folder, plan)
 
     original = writer.write_patient
     monkeypatch.setattr(writer, "write_patient", stop_at_the_fifth)
@@ -207,6 +339,9 @@ def test_a_manifest_names_the_parameters(small):
         {"counts": {"training": 5}},
         {"counts": {"train": -1}},
         {"image_side": 4},
+        {"device_shift": -1.0},
+        {"format": "tiff"},
+        {"format": "dicom", "leaky": True},
     ],
 )
 def test_wrong_parameters_are_refused(tmp_path, wrong):

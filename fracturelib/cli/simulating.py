@@ -13,9 +13,8 @@ def add_simulate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", nargs="?", default="data/simulated", help="where (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default: %(default)s)")
     parser.add_argument("--count", type=int, help="number of images (default: 1,200 + 240 + 480)")
-    parser.add_argument(
-        "--format", default="png", choices=("png", "png16", "jpeg", "dicom"), help="how files are written"
-    )
+    formats = ("png", "png16", "jpeg", "dicom")
+    parser.add_argument("--format", default="png", choices=formats, help="how files are written (default: %(default)s)")
     parser.add_argument("--leaky", action="store_true", help="spread rotated copies over the splits, as a lesson")
     parser.add_argument(
         "--device-shift",

@@ -43,10 +43,8 @@ def check_format(format: str) -> None:
         try:
             import pydicom  # noqa: F401
         except ImportError:
-            raise FracturelibError(
-                "DICOM files need the package pydicom",
-                cure="pip install 'fracturelib[dicom]', or choose another format",
-            ) from None
+            cure = "pip install 'fracturelib[dicom]', or choose another format"
+            raise FracturelibError("DICOM files need the package pydicom", cure=cure) from None
 
 
 def write_picture(path: Path, radiograph: SimulatedRadiograph, job: Job, file: File, format: str) -> None:
@@ -64,7 +62,7 @@ def write_picture(path: Path, radiograph: SimulatedRadiograph, job: Job, file: F
             Image.fromarray(stored << SHIFT).save(path, compress_level=PNG_LEVEL)
         return
     picture = Image.fromarray(np.round(share * 255).astype(np.uint8))
-    picture.save(path, **({"quality": JPEG_QUALITY} if format == "jpeg" else {"compress_level": PNG_LEVEL}))
+    picture.save(path, quality=JPEG_QUALITY, compress_level=PNG_LEVEL)  # each format takes its own
 
 
 def study_uid(job: Job) -> str:
@@ -86,12 +84,12 @@ def _uid(what: str, job: Job) -> str:
 def _write_dicom(path: Path, stored: np.ndarray, radiograph: SimulatedRadiograph, job: Job, file: File) -> None:
     """Computed Radiography Image Storage, uncompressed; bone is stored dark by machines that say MONOCHROME1."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+    from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
     device, number = shifted_device(job.shift), 1 + list(VIEW_POSITIONS).index(file.view)
     if device.monochrome1:
         stored = 2**STORED_BITS - 1 - stored
-    instance = _uid(file.name, job)
+    instance = UID(_uid(file.name, job))
     values = {
         "SpecificCharacterSet": "ISO_IR 192", "ImageType": ["ORIGINAL", "PRIMARY"],
         "SOPClassUID": ComputedRadiographyImageStorage, "SOPInstanceUID": instance,

@@ -23,8 +23,8 @@ WAIT_SECONDS = 1.0  # longest silent wait for another process
 
 def place_beside_older(root: Path) -> Path:
     """`root`, or a folder beside it if `root` holds a set of an older version: that one stays as it is."""
-    manifest = read_json(root / MANIFEST)
-    older = _is_ours(manifest) and manifest.get("version") != VERSION
+    manifest = _our_manifest(root)
+    older = manifest is not None and manifest.get("version") != VERSION
     return root.with_name(f"{root.name}-v{VERSION}") if older else root
 
 
@@ -33,8 +33,8 @@ def refuse_others(root: Path, plan: Plan, planned: Iterable[str], *, replace: bo
     the user's under names that the new set needs."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
-    manifest = read_json(root / MANIFEST)
-    if not _is_ours(manifest):
+    manifest = _our_manifest(root)
+    if manifest is None:
         raise FracturelibError(
             "the folder holds something other than a simulated set", file=root,
             cause=f"it has no {MANIFEST} of this generator", cure="choose a new folder, or empty this one yourself",
@@ -102,8 +102,10 @@ def read_json(path: Path) -> dict | None:
         return None
 
 
-def _is_ours(manifest: dict | None) -> bool:
-    return isinstance(manifest, dict) and manifest.get("generator") == GENERATOR
+def _our_manifest(root: Path) -> dict | None:
+    """What a set of ours says about itself; None if `root` holds none."""
+    manifest = read_json(root / MANIFEST)
+    return manifest if isinstance(manifest, dict) and manifest.get("generator") == GENERATOR else None
 
 
 def _files_of(root: Path) -> set[str]:

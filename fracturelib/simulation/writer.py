@@ -1,4 +1,4 @@
-"""Writes a simulated set: streams patients through a few processes, survives interruption, spares what is not its own."""
+"""Writes a simulated set: streams patients through a few processes, survives interruption, spares other files."""
 
 from __future__ import annotations
 
