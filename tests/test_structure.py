@@ -118,9 +118,15 @@ def test_nothing_loads_a_pickle():
             assert "weights_only=True" in call, path
 
 
+def _asked(project: dict) -> list[str]:
+    """What a developer installs: the library's packages, those of DICOM files and of the tests."""
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["dicom"], *extras["test"]]
+
+
 def test_environment_and_pyproject_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    asked = _asked(project)
     conda = re.findall(r"^ +- ([a-z][^\s#]*)", (ROOT / "environment.yml").read_text(), re.M)
     only_conda = {"conda-forge", f"python{project['requires-python']}", "pip", "pytorch-cpu", "pip:"}
     as_pip = {name.replace("pytorch>", "torch>") for name in conda} - only_conda
@@ -130,8 +136,6 @@ def test_environment_and_pyproject_name_the_same_packages():
 
 def test_requirements_pin_every_package_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = [
-        re.split(r"[><=]", name)[0] for name in [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    ]
+    names = [re.split(r"[><=]", name)[0] for name in _asked(project)]
     pins = re.findall(r"^([a-z0-9-]+)==[\d.]+$", (ROOT / "requirements.txt").read_text(), re.M)
     assert sorted(pins) == sorted(names)
