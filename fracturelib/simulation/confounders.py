@@ -118,7 +118,7 @@ def nutrient_canal(rng: np.random.Generator, tube: Tube) -> Tube:
     half, phase = tube.half_width(base), rng.uniform(0, 2 * np.pi)
     turn = (ANGLES - phase + np.pi) % (2 * np.pi) - np.pi
     height = np.tan(np.deg2rad(rng.uniform(55, 75))) * half * np.sin(np.clip(turn, -1.2, 1.2))
-    opening = rng.uniform(0.7, 1.5) * np.clip(1.6 - np.abs(turn) / rng.uniform(0.4, 0.7), 0, 1)
+    opening = rng.uniform(0.08, 0.16) * half * np.clip(1.6 - np.abs(turn) / rng.uniform(0.4, 0.7), 0, 1)
     canal = Crack(base, height.astype(np.float32), opening.astype(np.float32), depth=rng.uniform(0.4, 0.8), core=0.0)
     return tube.with_slots(canal)
 

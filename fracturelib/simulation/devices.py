@@ -69,9 +69,9 @@ DEVICES = {
     "A": Device(),
     # A plate reader with little dose and processing that was tuned to look crisp: edges and noise stand out.
     "B": Device(
-        "B", dose=(1.5, 6.0), efficiency=0.35, focal_blur=0.35, detector_blur=0.15, scatter=(0.5, 1.2), grain=0.02,
-        grain_mm=0.5, local=(0.5, 0.8), sharpen=(1.5, 3.0), halo=0.8, gamma=(0.7, 1.1), contrast=0.4,
-        reach=(0.85, 1.0), levels=128, frames=(0.2, 0.7, 0.1), inverted=0.05, typed=True, monochrome1=True,
+        "B", dose=(4.0, 40.0), efficiency=0.5, focal_blur=0.3, detector_blur=0.18, scatter=(0.3, 0.9), grain=0.012,
+        grain_mm=0.4, local=(0.35, 0.7), sharpen=(1.0, 2.2), halo=1.0, gamma=(0.8, 1.3), contrast=0.3,
+        reach=(0.85, 1.0), levels=256, frames=(0.25, 0.65, 0.1), inverted=0.04, typed=True, monochrome1=True,
     ),
 }  # fmt: skip
 

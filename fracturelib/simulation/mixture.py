@@ -12,7 +12,7 @@ Shares = Mapping[str, Mapping]
 
 SHARES: Shares = {
     "region": {
-        "forearm": 4 / 24, "wrist": 4 / 24, "hand": 5 / 24, "upper arm": 3 / 24, "thigh": 3 / 24, "lower leg": 5 / 24,
+        "forearm": 4 / 24, "wrist": 4 / 24, "hand": 6 / 24, "upper arm": 3 / 24, "thigh": 3 / 24, "lower leg": 4 / 24,
     },
     "age_group": {"child": 0.3, "adult": 0.5, "older": 0.2},
     "hardware": {False: 0.9, True: 0.1},

@@ -7,7 +7,7 @@ neck, the base of the thumb, shafts of phalanges, the crushed tuft; Colles', Smi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,8 +38,9 @@ def _always(**kinds: float) -> dict[str, Kinds]:
     return dict.fromkeys(SHAFT_KINDS, kinds)
 
 
-NECK = _always(transverse=0.55, oblique=0.2, comminuted=0.2, hairline=0.05)
-SMALL_SHAFT = _always(transverse=0.35, oblique=0.35, spiral=0.25, hairline=0.05)
+THIGH_KINDS = _always(transverse=0.2, oblique=0.22, spiral=0.2, comminuted=0.1, hairline=0.28)
+NECK = _always(transverse=0.55, oblique=0.2, comminuted=0.22, hairline=0.03)
+SMALL_SHAFT = _always(transverse=0.45, oblique=0.35, spiral=0.17, hairline=0.03)
 THUMB_BASE = _always(transverse=0.3, oblique=0.45, comminuted=0.25)
 TUFT = _always(transverse=0.35, comminuted=0.65)
 
@@ -62,7 +63,7 @@ class Pattern:
     bone: str
     place: Range
     weight: float
-    kinds: Mapping[str, Kinds]
+    kinds: Mapping[str, Kinds] = field(hash=False)
     toward: float | None = None
     degrees: Range | None = None
     step: Range | None = None
@@ -74,36 +75,36 @@ class Pattern:
         return str(rng.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values())))
 
 
-def _shaft(bone: str, low: float, high: float, weight: float) -> Pattern:
-    return Pattern(bone, (low, high), weight, SHAFT_KINDS)
+def _shaft(bone: str, low: float, high: float, weight: float, step: Range | None = None) -> Pattern:
+    return Pattern(bone, (low, high), weight, SHAFT_KINDS, step=step)
 
 
 def _hand() -> tuple[Pattern, ...]:
-    bent, moved, driven = (25.0, 60.0), (0.15, 0.6), (0.1, 0.4)
+    bent, moved, driven = (30.0, 65.0), (0.3, 0.9), (0.1, 0.5)
     patterns = [
-        Pattern("metacarpal5", (0.72, 0.84), 5, NECK, PALMAR, bent, moved, driven),
+        Pattern("metacarpal5", (0.72, 0.84), 7, NECK, PALMAR, bent, moved, driven),
         Pattern("metacarpal4", (0.72, 0.84), 2, NECK, PALMAR, bent, moved, driven),
-        Pattern("metacarpal1", (0.14, 0.28), 3, THUMB_BASE, ULNAR, (20, 40), (0.3, 0.8), (0.1, 0.4)),
+        Pattern("metacarpal1", (0.14, 0.28), 3, THUMB_BASE, ULNAR, (20, 45), (0.5, 1.1), (0.1, 0.5)),
     ]
     for ray in range(2, 6):
-        patterns.append(Pattern(f"metacarpal{ray}", (0.3, 0.65), 0.8, SMALL_SHAFT, PALMAR, (10, 30), (0.3, 1.0)))
+        patterns.append(Pattern(f"metacarpal{ray}", (0.3, 0.65), 0.8, SMALL_SHAFT, PALMAR, (15, 45), (0.5, 1.3)))
     for ray in range(1, 6):
-        patterns.append(Pattern(f"proximal{ray}", (0.2, 0.75), 0.9, SMALL_SHAFT, DORSAL, (12, 40), (0.3, 0.9)))
-        patterns.append(Pattern(f"distal{ray}", (0.55, 0.8), 0.3, TUFT, None, (0, 15), (0.1, 0.5)))
+        patterns.append(Pattern(f"proximal{ray}", (0.2, 0.75), 0.9, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2)))
+        patterns.append(Pattern(f"distal{ray}", (0.55, 0.8), 0.3, TUFT, None, (5, 30), (0.3, 1.0)))
     for ray in range(2, 6):
-        patterns.append(Pattern(f"middle{ray}", (0.3, 0.75), 0.3, SMALL_SHAFT, DORSAL, (12, 40), (0.3, 0.9)))
+        patterns.append(Pattern(f"middle{ray}", (0.3, 0.75), 0.3, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2)))
     return tuple(patterns)
 
 
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
-    "forearm": (_shaft("radius", 0.3, 0.82, 5), _shaft("ulna", 0.3, 0.9, 4)),
+    "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.7)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.7))),
     "wrist": (
         Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (6, 32), (0.04, 0.25), (0.04, 0.16)),  # Colles
         Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (6, 32), (0.05, 0.3), (0.04, 0.16)),  # Smith
     ),
     "hand": _hand(),
-    "upper arm": (_shaft("humerus", 0.13, 0.2, 2), _shaft("humerus", 0.25, 0.85, 5)),
-    "thigh": (_shaft("femur", 0.2, 0.87, 1),),
+    "upper arm": (_shaft("humerus", 0.13, 0.2, 2, (0.0, 0.5)), _shaft("humerus", 0.25, 0.85, 5, (0.0, 0.5))),
+    "thigh": (Pattern("femur", (0.2, 0.87), 1, THIGH_KINDS, step=(0.0, 0.2)),),
     "lower leg": (_shaft("tibia", 0.3, 0.92, 6), _shaft("fibula", 0.35, 0.93, 3)),
 }
 REGIONS = tuple(PATTERNS)

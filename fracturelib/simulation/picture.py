@@ -19,13 +19,13 @@ from fracturelib.simulation.solids import Film
 
 # Height of the film in mm on an adult.
 FIELD = {
-    "forearm": (95, 175), "wrist": (80, 115), "hand": (100, 140), "upper arm": (115, 205), "thigh": (145, 245),
+    "forearm": (95, 175), "wrist": (80, 115), "hand": (58, 80), "upper arm": (120, 215), "thigh": (190, 285),
     "lower leg": (120, 220),
 }  # fmt: skip
 HAND_MIDDLE = (2.0, 662.0)  # x and z in mm on an adult; the whole hand fills the field
 # Beam directions in degrees. A hand's second view is taken obliquely, as is usual, so that the bones lie side by side.
 DIRECTIONS = {"frontal": 0.0, "lateral": 90.0}
-OBLIQUE_HAND = 50.0
+OBLIQUE_HAND = 40.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _draw_film(rng: np.random.Generator, patient: Patient, view: str, image_side
     reach = np.array([0.18, 0.3])  # shares of the field by which the site may lie off its middle
     if patient.setting.region == "hand":
         hand = size * np.array([HAND_MIDDLE[0] * np.cos(theta), HAND_MIDDLE[1]])
-        centre, reach = (centre + hand) / 2, reach / 2
+        centre, reach = 0.8 * centre + 0.2 * hand, 0.7 * reach
     shift = rng.uniform(-reach, reach) * np.array([shape[1], shape[0]]) * pixel
     roll = rng.normal(0, np.deg2rad(7)) + rng.choice((0.0, np.pi / 2, -np.pi / 2), p=(0.9, 0.05, 0.05))
     return Film(shape, pixel, (float(centre[0] + shift[0]), float(centre[1] + shift[1])), float(theta), float(roll))

@@ -118,7 +118,7 @@ def _fingers(make: Sculptor, child: bool) -> tuple[list[Bone], list[Tube]]:
     """Five rays; every finger fans out and bends by its own amount, as a hand on a table does."""
     bones: list[Bone] = []
     skin = []
-    spread, curl = make.rng.uniform(0.6, 1.5), make.rng.uniform(0.0, 0.5)
+    spread, curl = make.rng.uniform(0.7, 1.3), make.rng.uniform(0.0, 0.25)
     for ray, lengths in enumerate(RAYS):
         lean = RAY_SPREAD[ray] * (spread if ray else make.rng.uniform(0.7, 1.2))
         at = np.array([RAY_X[ray], 6.0 if ray == 0 else 0.0, 593.0 - (4 if ray == 0 else abs(ray - 2))])

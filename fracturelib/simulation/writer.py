@@ -93,11 +93,11 @@ def is_complete(root: Path, plan: Plan) -> bool:
 
 
 def _ensure(root: Path, plan: Plan, replace: bool, progress: bool, workers: int | None) -> None:
-    real = Path(os.path.realpath(root))  # the set goes to where a link points
-    if is_complete(real, plan):
+    if is_complete(root, plan):
         return
     check_format(plan.format)
-    refuse_others(real, plan, _planned(plan), replace=replace)
+    refuse_others(root, plan, _planned(plan), replace=replace)
+    real = Path(os.path.realpath(root))  # the set goes to where a link points
     with one_builder(real):
         if not is_complete(real, plan):  # another process may have made it while this one waited
             _build(real, plan, progress=progress, workers=workers)
