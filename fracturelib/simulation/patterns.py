@@ -29,8 +29,8 @@ SHAFT_KINDS: dict[str, Kinds] = {
 }  # fmt: skip
 WRIST_KINDS: dict[str, Kinds] = {
     "child": {"buckle": 0.45, "greenstick": 0.25, "transverse": 0.3},
-    "adult": {"transverse": 0.6, "oblique": 0.15, "comminuted": 0.15, "hairline": 0.1},
-    "older": {"transverse": 0.6, "oblique": 0.15, "comminuted": 0.15, "hairline": 0.1},
+    "adult": {"transverse": 0.57, "oblique": 0.15, "comminuted": 0.1, "hairline": 0.18},
+    "older": {"transverse": 0.57, "oblique": 0.15, "comminuted": 0.1, "hairline": 0.18},
 }
 
 
@@ -99,8 +99,8 @@ def _hand() -> tuple[Pattern, ...]:
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.7)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.7))),
     "wrist": (
-        Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (6, 32), (0.04, 0.25), (0.04, 0.16)),  # Colles
-        Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (6, 32), (0.05, 0.3), (0.04, 0.16)),  # Smith
+        Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (4, 27), (0.03, 0.2), (0.04, 0.14)),  # Colles
+        Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (4, 27), (0.03, 0.22), (0.04, 0.14)),  # Smith
     ),
     "hand": _hand(),
     "upper arm": (_shaft("humerus", 0.13, 0.2, 2, (0.0, 0.5)), _shaft("humerus", 0.25, 0.85, 5, (0.0, 0.5))),
