@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow  # nearly every test audits a set
 def leaky_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight radiographs, six rotated files each, without metadata.csv; read-only by agreement."""
     root = tmp_path_factory.mktemp("leaky") / "set"
-    simulate(root, counts=48, leaky=True, seed=1, progress=False, workers=1, image_side=128)
+    simulate(root, counts=48, leaky=True, format="jpeg", seed=1, progress=False, workers=1, image_side=128)
     (root / "metadata.csv").unlink()
     return root
 

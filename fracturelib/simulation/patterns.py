@@ -57,7 +57,8 @@ class Pattern:
         toward: which way the far part leans and moves, in degrees around the bone; None for any.
         degrees: by how much it leans; None: little for small steps, more for large ones.
         step: how far it moves sideways, in widths of the bone; None: hardly for a sixth, else a sixth to more than one.
-        impacted: how far the ends are driven into each other, in widths of the bone; None for a gap.
+        impacted: how far the ends are driven into each other, in widths of the bone; below 0, and for None, there is a
+            gap. It goes both ways, so that brightness alone tells nothing.
     """
 
     bone: str
@@ -80,32 +81,34 @@ def _shaft(bone: str, low: float, high: float, weight: float, step: Range | None
 
 
 def _hand() -> tuple[Pattern, ...]:
-    bent, moved, driven = (30.0, 65.0), (0.3, 0.9), (0.1, 0.5)
+    bent, moved, driven = (25.0, 60.0), (0.3, 0.9), (-0.2, 0.15)
     patterns = [
         Pattern("metacarpal5", (0.72, 0.84), 7, NECK, PALMAR, bent, moved, driven),
         Pattern("metacarpal4", (0.72, 0.84), 2, NECK, PALMAR, bent, moved, driven),
-        Pattern("metacarpal1", (0.14, 0.28), 3, THUMB_BASE, ULNAR, (20, 45), (0.5, 1.1), (0.1, 0.5)),
+        Pattern("metacarpal1", (0.14, 0.28), 3, THUMB_BASE, ULNAR, (20, 45), (0.5, 1.1), (-0.2, 0.15)),
     ]
     for ray in range(2, 6):
-        patterns.append(Pattern(f"metacarpal{ray}", (0.3, 0.65), 0.8, SMALL_SHAFT, PALMAR, (15, 45), (0.5, 1.3)))
+        patterns.append(
+            Pattern(f"metacarpal{ray}", (0.3, 0.65), 0.8, SMALL_SHAFT, PALMAR, (15, 45), (0.5, 1.3), driven)
+        )
     for ray in range(1, 6):
-        patterns.append(Pattern(f"proximal{ray}", (0.2, 0.75), 0.9, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2)))
+        patterns.append(Pattern(f"proximal{ray}", (0.2, 0.75), 0.9, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2), driven))
         patterns.append(Pattern(f"distal{ray}", (0.55, 0.8), 0.3, TUFT, None, (5, 30), (0.3, 1.0)))
     for ray in range(2, 6):
-        patterns.append(Pattern(f"middle{ray}", (0.3, 0.75), 0.3, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2)))
+        patterns.append(Pattern(f"middle{ray}", (0.3, 0.75), 0.3, SMALL_SHAFT, DORSAL, (20, 50), (0.5, 1.2), driven))
     return tuple(patterns)
 
 
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
-    "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.7)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.7))),
+    "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.6)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.6))),
     "wrist": (
-        Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (4, 27), (0.03, 0.2), (0.04, 0.14)),  # Colles
-        Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (4, 27), (0.03, 0.22), (0.04, 0.14)),  # Smith
+        Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (4, 24), (0.03, 0.18), (-0.06, 0.09)),  # Colles
+        Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (4, 24), (0.03, 0.18), (-0.06, 0.09)),  # Smith
     ),
     "hand": _hand(),
     "upper arm": (_shaft("humerus", 0.13, 0.2, 2, (0.0, 0.5)), _shaft("humerus", 0.25, 0.85, 5, (0.0, 0.5))),
     "thigh": (Pattern("femur", (0.2, 0.87), 1, THIGH_KINDS, step=(0.0, 0.2)),),
-    "lower leg": (_shaft("tibia", 0.3, 0.92, 6), _shaft("fibula", 0.35, 0.93, 3)),
+    "lower leg": (_shaft("tibia", 0.3, 0.92, 6, (0.0, 0.6)), _shaft("fibula", 0.35, 0.93, 3, (0.0, 0.8))),
 }
 REGIONS = tuple(PATTERNS)
 
