@@ -193,10 +193,10 @@ def test_prepare_makes_what_is_missing_and_the_check_then_finds_it(small_sets, c
     assert main(["prepare"]) == 0
     said = capsys.readouterr().out
     assert "data/tiny: ready" in said and "This machine is ready." in said
-    assert len(list(small_sets.rglob("*.jpg"))) == 8
-    before = {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.jpg")}
+    assert len(list(small_sets.rglob("*.png"))) == 8
+    before = {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.png")}
     assert main(["prepare"]) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.jpg")}, "what is there is kept"
+    assert before == {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.png")}, "what is there is kept"
 
 
 def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny_data, monkeypatch):
