@@ -8,6 +8,7 @@ import pandas as pd
 
 from fracturelib.errors import EvaluationError, RunError
 from fracturelib.evaluation import Scored, compare, drop_table
+from fracturelib.files.tables import plain_table
 from fracturelib.runs import Run, read_record
 
 PREDICTIONS = "predictions.csv"
@@ -22,7 +23,8 @@ def saved_predictions(folder: str | Path) -> Scored:
     folder = Path(folder)
     record = read_record(folder)
     try:
-        table = pd.read_csv(folder / PREDICTIONS, dtype={"path": str, "source_id": str, "patient_id": str})
+        texts = {"path": str, "source_id": str, "patient_id": str}
+        table = plain_table(pd.read_csv(folder / PREDICTIONS, dtype=texts))
         return Scored(table.astype({"label": int, "probability": float}), float(record["threshold"]))
     except (OSError, ValueError, KeyError) as error:
         raise RunError(

@@ -18,6 +18,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, WeightsError
 from fracturelib.evaluation import Evaluation
 from fracturelib.files import replaced, write_text
+from fracturelib.files.tables import write_table
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
@@ -195,8 +196,7 @@ def write_run(
 ) -> None:
     """Numbers and model of a finished run; the model comes last, since its presence says that the run is complete."""
     for name, table in (("history", history), ("predictions", predictions)):
-        with replaced(folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False)
+        write_table(table, folder / f"{name}.csv")
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_json(folder / "config.json", record)
     with replaced(folder / MODEL) as partial:

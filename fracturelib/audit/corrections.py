@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +13,26 @@ from fracturelib.catalog import UNKNOWN, resplit
 from fracturelib.catalog.split_list import SPLIT_LIST
 from fracturelib.catalog.splits import grouping_column
 from fracturelib.errors import CatalogError
+from fracturelib.files import check_output, check_replaceable, replaced
+from fracturelib.files.tables import as_text, from_text, safe_table, write_table
 
 METADATA = "metadata.csv"
+LISTED = ("file", "split", "label", "source_id")
 BEFORE = "source_id_before_audit"  # where a source_id that changes is kept
+
+
+def check_corrections(root: str | Path, *, metadata: bool, clean_split: bool) -> None:
+    """Find before the audit what would stop `write_metadata` or `write_clean_split` after it.
+
+    Raises:
+        FracturelibError: a file cannot be written, is no plain file, or is a list of splits that no audit made.
+    """
+    if metadata:
+        file = _metadata_of(root)
+        check_replaceable(file)
+        _read(file)
+    if clean_split:
+        check_output(Path(root) / SPLIT_LIST, columns=LISTED)
 
 
 def write_metadata(audit: Audit) -> Path:
@@ -28,7 +45,7 @@ def write_metadata(audit: Audit) -> Path:
     Raises:
         CatalogError: the old file cannot be read, something of it would be lost, or the folder cannot be written to.
     """
-    file = Path(audit.root) / METADATA
+    file = _metadata_of(audit.root)
     old = _read(file)
     new = _with_sources(old, audit.table.set_index("path")["source_id"])
 
@@ -61,9 +78,13 @@ def write_clean_split(audit: Audit, *, seed: int = 0) -> Path:
         )
     clean = resplit(table, by=grouping_column(table), seed=seed)
     file = Path(audit.root) / SPLIT_LIST
-    listed = clean[["path", "split", "label", "source_id"]].rename(columns={"path": "file"})
-    _write(listed, file, lambda _: None)
+    write_table(clean.rename(columns={"path": "file"})[list(LISTED)], check_output(file, columns=LISTED))
     return file
+
+
+def _metadata_of(root: str | Path) -> Path:
+    """The file that is edited: what a link named metadata.csv points to, so that the link stays."""
+    return (Path(root) / METADATA).resolve()
 
 
 def _read(file: Path) -> pd.DataFrame | None:
@@ -89,19 +110,21 @@ def _read(file: Path) -> pd.DataFrame | None:
 def _with_sources(old: pd.DataFrame | None, sources: pd.Series) -> pd.DataFrame:
     """The old rows with the new source_id, then rows for files that had none."""
     if old is None:
-        return sources.rename_axis("file").reset_index()
-    path = old["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")
+        return safe_table(sources.rename_axis("file").reset_index())
+    path = old["file"].map(from_text).str.strip().str.replace("\\", "/").str.removeprefix("./")
     found = path.map(sources)
     new = old.copy()
     if "source_id" in old:
-        changed = found.notna() & (old["source_id"] != "") & (found != old["source_id"])
+        changed = found.notna() & (old["source_id"] != "") & (found != old["source_id"].map(from_text))
         if changed.any() and BEFORE not in old:
             new[BEFORE] = old["source_id"].where(changed, "")
         elif changed.any():
             new[BEFORE] = old[BEFORE].where((old[BEFORE] != "") | ~changed, old["source_id"])
-        found = found.fillna(old["source_id"])
+        found = found.map(as_text).where(changed | (old["source_id"] == ""), old["source_id"])
+    else:
+        found = found.map(as_text)
     new["source_id"] = found.fillna("")
-    rest = sources[~sources.index.isin(set(path))].rename_axis("file").reset_index()
+    rest = safe_table(sources[~sources.index.isin(set(path))].rename_axis("file").reset_index())
     return pd.concat([new, rest], ignore_index=True).fillna("")
 
 
@@ -110,12 +133,14 @@ def _kept_columns(old: pd.DataFrame) -> list[str]:
 
 
 def _write(table: pd.DataFrame, file: Path, check: Callable[[Path], None]) -> None:
-    """Write beside the final name, check, rename."""
-    partial = file.with_name(f".{file.name}.part")
+    """Write beside the final name, check, rename; a file that was there gives its mode."""
     try:
-        table.to_csv(partial, index=False, lineterminator="\n")
-        check(partial)
-        partial.replace(file)
+        check_replaceable(file)
+        with replaced(file) as partial:
+            if file.exists():
+                shutil.copymode(file, partial)
+            table.to_csv(partial, index=False, lineterminator="\n")
+            check(partial)
     except OSError as error:
         raise CatalogError(
             f"{file.name} cannot be written: {error.strerror or error}",
@@ -123,5 +148,3 @@ def _write(table: pd.DataFrame, file: Path, check: Callable[[Path], None]) -> No
             cause="the data folder is read-only, or the disk is full",
             cure="copy the folder to where you may write; the report has the same sources in sources.csv",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True) if os.access(file.parent, os.W_OK) else None

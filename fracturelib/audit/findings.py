@@ -13,6 +13,7 @@ import pandas as pd
 
 from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
 from fracturelib.audit.reading import appearance_table, read_all
+from fracturelib.files import MARK, replaced
 
 METHOD = "2"  # of this package; findings of another one are not taken over
 _WORDS = ("how",)  # columns of the links that are text
@@ -55,7 +56,7 @@ def load(file: Path, hashes: Sequence[str]) -> Findings | None:
 
 
 def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
-    """Write beside the final name and rename; nothing is kept where files could not be read."""
+    """Replace the file; nothing is kept where files could not be read."""
     if findings.problems:
         return
     links = findings.copies.links
@@ -64,17 +65,16 @@ def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
         for name in LINK_COLUMNS
     }
     arrays["appearance names"] = np.array(findings.appearance.columns, dtype=str)
-    partial = file.with_name(file.name + ".part")
-    with partial.open("wb") as stream:
+    arrays = {MARK: np.array(0)} | arrays  # first, so that the file is known as ours
+    with replaced(file) as partial, partial.open("wb") as stream:
         np.savez_compressed(
             stream,
+            **arrays,
             key=np.array(_key(hashes)),
             rows=findings.rows,
             groups=findings.copies.groups,
             appearance=findings.appearance.to_numpy(np.float32),
-            **arrays,
         )
-    partial.replace(file)
 
 
 def _key(hashes: Sequence[str]) -> str:

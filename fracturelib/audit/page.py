@@ -11,12 +11,13 @@ import pandas as pd
 
 from fracturelib.audit.pictures import shrink
 from fracturelib.audit.registration import lay_on
-from fracturelib.audit.result import Audit
+from fracturelib.audit.result import FINDINGS, Audit
 from fracturelib.audit.shortcuts import ALARM
 from fracturelib.audit.summary import headline, ninety_percent, verdicts
 from fracturelib.catalog import class_name
 from fracturelib.errors import ImageError
-from fracturelib.files import replaced, write_text
+from fracturelib.files import check_output_folder, write_text
+from fracturelib.files.tables import write_table
 from fracturelib.images import read_radiograph
 from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS, INK
@@ -27,22 +28,42 @@ from fracturelib.writing.words import SPLIT_NAMES
 PAIRS_SHOWN, GROUPS_SHOWN, FILES_SHOWN = 12, 6, 8  # in pictures; the tables have all
 ROWS_SHOWN = 20  # of damaged files
 PICTURE_SIDE, JPEG_QUALITY = 240, 80
+PAGE = "audit.html"
+FIRST_COLUMNS = {  # by which an earlier table of an audit is known
+    "counts": ("split", "class", "files", "sources"),
+    "facts": ("fact", "value"),
+    "problems": ("path", "problem"),
+    "sources": ("file", "split", "label", "source_id"),
+    "links": ("path_one", "path_other", "how"),
+    "leaks": ("kind", "source_id", "files", "where"),
+    "sample_size": ("split", "class", "files", "sources"),
+    "shortcuts": ("signs", "auc", "low", "high"),
+}
 
 
 def write_page(audit: Audit, folder: str | Path) -> Path:
     """Write `audit.html` and `<table>.csv` into the folder, which is made if it is missing; returns the page's path.
 
     Raises:
-        OSError: the folder cannot be written to.
+        FracturelibError: see `check_audit_folder`.
     """
-    folder = Path(folder)
+    folder = check_audit_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in audit.tables().items():
-        with replaced(folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, lineterminator="\n")
-    path = folder / "audit.html"
+        write_table(table, folder / f"{name}.csv")
+    path = folder / PAGE
     write_text(path, render(audit))
     return path
+
+
+def check_audit_folder(folder: str | Path) -> Path:
+    """The folder, once it is known that the audit's files may be written there; nothing is made.
+
+    Raises:
+        FracturelibError: it cannot be made or written to, or holds a file of such a name that no audit made.
+    """
+    tables = {f"{name}.csv": columns for name, columns in FIRST_COLUMNS.items()}
+    return check_output_folder(folder, {PAGE: (), FINDINGS: (), **tables})
 
 
 def render(audit: Audit) -> str:

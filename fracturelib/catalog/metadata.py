@@ -10,6 +10,7 @@ import pandas as pd
 from fracturelib.catalog.naming import class_label
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import CatalogError, DataWarning
+from fracturelib.files.tables import from_text
 
 # What the folders and the images themselves say is not overruled by a text file.
 OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256")
@@ -36,7 +37,7 @@ def join_metadata(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     rows = rows.reindex(table["path"]).set_axis(table.index)  # one row per image, in the table's order
     _compare_labels(table, rows, file)
     if "source_id" in rows:
-        table = table.assign(source_id=_override(table["source_id"], rows["source_id"]))
+        table = table.assign(source_id=_override(table["source_id"], rows["source_id"].map(from_text)))
     extra = [column for column in rows if column not in (*OWN_COLUMNS, "source_id")]
     joined = table.join(rows[extra])
     joined.attrs = dict(table.attrs)  # not every version of pandas keeps them
@@ -62,7 +63,7 @@ def _read(file: Path) -> pd.DataFrame:
             cure="add a column 'file' with paths such as 'train/fractured/1.jpg'",
         )
     rows = rows.dropna(subset="file")
-    rows.index = rows.pop("file").str.strip().str.replace("\\", "/").str.removeprefix("./")
+    rows.index = rows.pop("file").map(from_text).str.strip().str.replace("\\", "/").str.removeprefix("./")
     twice = rows.index[rows.index.duplicated()]
     if len(twice):
         raise CatalogError(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
+from fracturelib.files.tables import from_text
 
 SPLIT_LIST = "clean_split.csv"
 
@@ -50,7 +51,7 @@ def _read(file: Path) -> pd.Series:
     unknown = rows.loc[~rows["split"].isin(SPLITS), "split"]
     if len(unknown):
         raise CatalogError(f"{file.name} has an unknown split: {unknown.iloc[0]}", file=file, cure=cure)
-    listed = rows.set_index("file")["split"]
+    listed = rows.set_index(rows["file"].map(from_text))["split"]
     twice = listed.index[listed.index.duplicated()]
     if len(twice):
         raise CatalogError(f"{file.name} has more than one row for {twice[0]}", file=file, cure=cure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fracturelib.cli.shared import NOTICE, add_command
+from fracturelib.cli.shared import NOTICE, add_command, whole_number
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
@@ -28,16 +28,25 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="write a new split by source as DIR/clean_split.csv; no image is moved, later commands use it",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of --clean-split (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number, default=0, help="seed of --clean-split (default: %(default)s)")
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from fracturelib.audit import audit, write_clean_split, write_metadata, write_page
+    from fracturelib.audit import (
+        audit,
+        check_audit_folder,
+        check_corrections,
+        write_clean_split,
+        write_metadata,
+        write_page,
+    )
     from fracturelib.audit.summary import summary
     from fracturelib.catalog import survey
 
-    table = survey(options.folder)
     folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
+    check_audit_folder(folder)
+    check_corrections(options.folder, metadata=options.write_metadata, clean_split=options.clean_split)
+    table = survey(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     result = audit(table, names=not options.no_names, memory=folder)
     print("\n".join(summary(result)))

@@ -6,8 +6,11 @@ import argparse
 
 from fracturelib.cli.shared import NOTICE, add_command, csv_file, print_differences, print_metrics
 from fracturelib.errors import EvaluationError
+from fracturelib.files.tables import safe_table
 from fracturelib.writing.numbers import estimate, percent
 from fracturelib.writing.verdicts import explained, told
+
+FIRST_COLUMNS = ("path", "label", "probability", "prediction")  # of --csv
 
 
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -34,14 +37,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     from fracturelib.comparing import drop_from_run
     from fracturelib.evaluation import describe_rule
     from fracturelib.pipeline import evaluate_run
+    from fracturelib.report import check_report_folder
     from fracturelib.runs import load_run
 
     if options.prevalence is not None and not 0 <= options.prevalence <= 1:
         raise EvaluationError(f"the prevalence is {options.prevalence:g}", cure="give a share between 0 and 1")
     run = load_run(options.folder)
-    with csv_file(options.csv) as file:
+    if options.report is not None:
+        check_report_folder(options.report, outside=[options.folder])
+    with csv_file(options.csv, columns=FIRST_COLUMNS, outside=[options.folder]) as file:
         evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
-        predictions.to_csv(file, index=False, lineterminator="\n")
+        safe_table(predictions).to_csv(file, index=False, lineterminator="\n")
     external = evaluation.set_name == "external test"
     if external:
         print("EXTERNAL TEST: images from elsewhere; model, threshold and temperature come along unchanged.\n")

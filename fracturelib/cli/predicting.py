@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fracturelib.cli.shared import NOTICE, add_command, csv_file
 from fracturelib.config import CLASS_NAMES, POSITIVE
+from fracturelib.files.tables import as_text
 
 if TYPE_CHECKING:
     from fracturelib.prediction import Predicted
@@ -31,11 +32,11 @@ def _predict(options: argparse.Namespace) -> int:
     run = load_run(options.folder)
     shown: list[Predicted] = []
     count = called = 0
-    with csv_file(options.csv) as file:
+    with csv_file(options.csv, columns=Predicted._fields, outside=[options.folder]) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Predicted._fields)
         for row in predict_stream(run, options.paths, strict=options.strict):
-            writer.writerow(row)
+            writer.writerow(map(as_text, row))
             count, called = count + 1, called + (row.prediction == CLASS_NAMES[POSITIVE])
             if len(shown) < ROWS_ON_SCREEN:
                 shown.append(row)

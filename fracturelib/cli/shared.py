@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from fracturelib.config import CLASS_NAMES
-from fracturelib.errors import FracturelibError
-from fracturelib.files import replaced
+from fracturelib.files import check_output, replaced
 from fracturelib.writing.numbers import UNKNOWN, estimate, number
 from fracturelib.writing.verdicts import told
 
@@ -39,6 +38,13 @@ def add_traceback(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,  # `main` knows the default
         help="show where in the program an error arose (as FRACTURELIB_DEBUG=1 does)",
     )
+
+
+def whole_number(text: str) -> int:
+    """The type of an option that takes 0, 1, 2 …, as far as seeds go."""
+    if not 0 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**31 - 1}")
+    return int(text)
 
 
 def print_metrics(metrics: dict, data: str) -> None:
@@ -77,18 +83,16 @@ def print_differences(table: pd.DataFrame, names: tuple[str, str], *, higher: st
 
 
 @contextmanager
-def csv_file(path: str | None) -> Iterator[TextIO]:
+def csv_file(path: str | None, *, columns: Sequence[str], outside: Iterable[str] = ()) -> Iterator[TextIO]:
     """An open text file for --csv, which gets its name when the block ends well; without a name nothing is kept.
 
     Raises:
-        FracturelibError: before any work, when the folder does not exist, or the name is that of a folder.
+        FracturelibError: before any work, where `check_output` says that the file may not be written.
     """
-    target = Path(path or os.devnull)
-    if not target.parent.is_dir():
-        raise FracturelibError("the folder for --csv does not exist", file=target.parent, cure="make it first")
-    if target.is_dir():
-        raise FracturelibError("--csv names a folder", file=target, cure="give the name of a file")
-    named = nullcontext(target) if path is None else replaced(target)
+    if path is None:
+        named: AbstractContextManager[Path] = nullcontext(Path(os.devnull))
+    else:
+        named = replaced(check_output(path, columns=columns, outside=outside))
     # A file name that is no UTF-8 must not end the work: its bytes are escaped.
     with named as place, place.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from fracturelib.cli.shared import add_command
+from fracturelib.cli.shared import add_command, whole_number
 
 
 def add_simulate(commands: argparse._SubParsersAction) -> None:
     """The parser of `simulate`."""
     parser = add_command(commands, "simulate", _simulate, "make the embedded set of simulated radiographs")
     parser.add_argument("folder", nargs="?", default="data/simulated", help="where (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number, default=0, help="seed of the whole set (default: %(default)s)")
     parser.add_argument("--count", type=int, help="number of images (default: 1,200 + 240 + 480)")
     formats = ("png", "png16", "jpeg", "dicom")
     parser.add_argument("--format", default="png", choices=formats, help="how files are written (default: %(default)s)")

@@ -19,7 +19,7 @@ from fracturelib.catalog import root_of
 from fracturelib.config import POSITIVE
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
-from fracturelib.files import replaced
+from fracturelib.files import MARK, replaced
 from fracturelib.images import read_radiograph
 from fracturelib.plots.style import STYLE
 from fracturelib.report.tested import Tested
@@ -59,6 +59,12 @@ class Shown(NamedTuple):
     image: np.ndarray | None
     box: tuple[float, float, float, float] | None
     heat: np.ndarray | None
+
+
+FIGURES = (  # all that a report may have
+    *("data", "loss", "validation", "scores", "confusion", "roc", "precision_recall", "probabilities", "reliability"),
+    *("subgroups", "robustness", "localisation", "occlusion", "errors"),
+)
 
 
 def report_figures(tested: Tested, errors: list[Shown]) -> dict[str, ReportFigure]:
@@ -116,7 +122,7 @@ def _draw(plot: Callable[[Axes], Axes], alt: str, size: tuple[float, float] = SI
 
 def _finished(figure: Figure, alt: str) -> ReportFigure:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": MARK})
     return ReportFigure(buffer.getvalue(), tuple(figure.get_size_inches()), alt)
 
 

@@ -15,6 +15,7 @@ from fracturelib.report.context import report_context
 from fracturelib.report.tested import Tested
 from fracturelib.writing.tables import MISSING, grid
 
+MODEL_CARD = "MODEL_CARD.md"
 TABLES = (
     "data",
     "scores",
@@ -47,7 +48,7 @@ def write_model_card(folder: str | Path, tested: Tested) -> Path:
     template = resources.files("fracturelib.report").joinpath("model_card_template.md").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["md"] = escape_markdown
-    path = folder / "MODEL_CARD.md"
+    path = folder / MODEL_CARD
     write_text(path, environment.from_string(template).render(content))
     return path
 

@@ -5,6 +5,7 @@ Every text is escaped by the template engine, so that a file name cannot become 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,24 @@ import pandas as pd
 from fracturelib import plots
 from fracturelib.config import CLASS_NAMES, POSITIVE
 from fracturelib.evaluation import least_certain, worst_errors
-from fracturelib.files import write_text
+from fracturelib.files import check_output_folder, write_text
 from fracturelib.report.context import report_context
-from fracturelib.report.figures import ReportFigure, Shown, image_uri, report_figures, save_figures, shown_pictures
+from fracturelib.report.figures import (
+    FIGURES,
+    ReportFigure,
+    Shown,
+    image_uri,
+    report_figures,
+    save_figures,
+    shown_pictures,
+)
+from fracturelib.report.model_card import MODEL_CARD
 from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import SHOWN
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import fill_in
 
+PAGE = "report.html"
 PIXELS_PER_INCH = 90  # on the page; the letters of a figure are then as large as its caption
 
 
@@ -43,9 +54,20 @@ def write_report(folder: str | Path, tested: Tested) -> Path:
         "unsure": [_shown(one, threshold) for one in unsure],
         "figures": {name: _embedded(figure) for name, figure in figures.items()},
     }
-    path = folder / "report.html"
+    path = folder / PAGE
     write_text(path, fill_in("report/page_template.html", **context))
     return path
+
+
+def check_report_folder(folder: str | Path, *, outside: Sequence[str | Path] = ()) -> Path:
+    """The folder, once it is known that a report may be written there; nothing is made.
+
+    Raises:
+        FracturelibError: it lies in a folder of `outside`, cannot be made or written to, or holds a file of a report's
+            names that is not of our own making.
+    """
+    figures = [f"figures/{name}.png" for name in FIGURES]
+    return check_output_folder(folder, dict.fromkeys([PAGE, MODEL_CARD, *figures], ()), outside=outside)
 
 
 def _embedded(figure: ReportFigure) -> dict[str, Any]:

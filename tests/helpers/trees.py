@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,3 +36,13 @@ def write_tree(root: Path, counts: Mapping[str, int] = TINY_COUNTS, *, seed: int
                 pixels = tiny_radiograph(rng, fractured=label == 1)
                 Image.fromarray(pixels).save(folder / f"s{number:04d}{suffix}")
     return root
+
+
+def state_of(root: Path) -> dict[str, tuple]:
+    """Everything below a folder: mode, and the content of files or the target of links, by path."""
+    state = {}
+    for path in sorted([root, *root.rglob("*")]):
+        mode = path.lstat().st_mode
+        content = path.readlink() if stat.S_ISLNK(mode) else path.read_bytes() if stat.S_ISREG(mode) else None
+        state[str(path)] = (mode, content)
+    return state
