@@ -14,7 +14,7 @@ from fracturelib.catalog.split_list import SPLIT_LIST
 from fracturelib.catalog.splits import grouping_column
 from fracturelib.errors import CatalogError
 from fracturelib.files import check_output, check_replaceable, replaced
-from fracturelib.files.tables import as_text, from_text, safe_table, write_table
+from fracturelib.files.tables import as_text, from_text, safe_table
 
 METADATA = "metadata.csv"
 LISTED = ("file", "split", "label", "source_id")
@@ -78,7 +78,8 @@ def write_clean_split(audit: Audit, *, seed: int = 0) -> Path:
         )
     clean = resplit(table, by=grouping_column(table), seed=seed)
     file = Path(audit.root) / SPLIT_LIST
-    write_table(clean.rename(columns={"path": "file"})[list(LISTED)], check_output(file, columns=LISTED))
+    listed = clean.rename(columns={"path": "file"})[list(LISTED)]
+    _write(safe_table(listed), check_output(file, columns=LISTED), lambda _: None)
     return file
 
 
