@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import DataWarning, ImageError
-from fracturelib.images import iterate_images, read_radiograph
+from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
 from fracturelib.runs import Run
 from fracturelib.runtime import choose_device, read_batches
 from fracturelib.transforms import eval_transform, split_transform
@@ -129,7 +129,7 @@ class _Troubles:
         """One sentence for both kinds; an error when no file could be read."""
         named = "; ".join(self.skipped_names)
         if nothing_left:
-            cure = "give JPEG, PNG, TIFF, BMP or WebP files"
+            cure = f"give {FORMAT_NAMES} files"
             raise ImageError("none of the files can be read", file=named, cure=cure)
         sentences = []
         if self.skipped:

@@ -9,6 +9,7 @@ import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, ImageOps
 
 from fracturelib.errors import ImageError
-from fracturelib.images import inspect_image, iterate_images, read_radiograph
+from fracturelib.images import formats, inspect_image, iterate_images, measure_grey, read_radiograph
 from tests.helpers.trees import tiny_radiograph
 
 RNG = np.random.default_rng(0)
@@ -444,6 +445,43 @@ def test_any_damage_gives_an_image_or_an_image_error(scratch: Path, kind: str, d
         assert read_radiograph(path).shape == (facts.height, facts.width)
     except ImageError as error:
         assert facts.problem == error.what
+
+
+# Facts and the registry
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "colour.jpg"])
+def test_brightness_and_contrast_are_those_of_the_picture_read_at_64_pixels(tmp_path: Path, name: str) -> None:
+    pixels = tiny_radiograph(RNG, fractured=True, height=640, width=480)
+    path = save(tmp_path / name, pixels, "RGB" if name.startswith("colour") else None)
+    small = read_radiograph(path, target_side=64) / 255
+    facts = inspect_image(path)
+    assert (facts.grey_mean, facts.grey_std) == (small.mean(), small.std()) == measure_grey(path)
+
+
+def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flat:
+        size, mode, bit_depth, reduces = (30, 40), "flat", 12, False
+
+        def grey(self, target_side: int | None) -> tuple[np.ndarray, bool]:
+            return GREY, False
+
+    family = SimpleNamespace(open_file=lambda data: Flat() if data[128:132] == b"FLAT" else None)
+    monkeypatch.setattr(formats, "FAMILIES", (family, *formats.FAMILIES))
+    path = tmp_path / "a.flat"
+    path.write_bytes(bytes(128) + b"FLAT")
+    assert np.array_equal(read_radiograph(path), GREY)
+    facts = inspect_image(path)
+    assert (facts.mode, facts.bit_depth, facts.width, facts.height) == ("flat", 12, 30, 40)
+    assert facts.content == inspect_image(save(tmp_path / "a.png", GREY)).content
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_premultiplied_16_bit_colour_lies_on_black_already(tmp_path: Path, orientation: int) -> None:
+    values = RNG.integers(0, 4096, (40, 30, 4), dtype=np.uint16)
+    path = write_tiff(tmp_path / "a.tif", values, photometric=2, alpha=1, orientation=orientation)
+    grey = own_range(luminance(values[..., :3]))
+    assert np.array_equal(read_radiograph(path), np.rot90(grey, -1) if orientation == 6 else grey)
 
 
 # Content and folders

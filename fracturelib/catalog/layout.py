@@ -10,7 +10,7 @@ import pandas as pd
 from fracturelib.catalog.naming import class_label, recognised_classes, split_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.images import IMAGE_SUFFIXES, is_visible, visible_files
+from fracturelib.images import is_visible, named_like_an_image, visible_files
 from fracturelib.writing.words import counted, few
 
 
@@ -109,7 +109,7 @@ def _found(root: Path) -> str:
 
 def _warn_of_strays(root: Path, listed: set[str]) -> None:
     """Images beside the class folders are easily overlooked, by this reader as by the folder's owner."""
-    images = (file for file in visible_files(root) if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = filter(named_like_an_image, visible_files(root))
     strays = sorted({file.relative_to(root).as_posix() for file in images} - listed)
     if strays:
         text = f"not read, because outside the split and class folders: {counted(len(strays), 'image')}"

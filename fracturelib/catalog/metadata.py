@@ -13,7 +13,7 @@ from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.files.tables import from_text
 
 # What the folders and the images themselves say is not overruled by a text file.
-OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256")
+OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256", "grey_mean", "grey_std")
 _KEYS = {"file": str, "source_id": str, "patient_id": str}  # as text, so that "007" stays "007"
 
 

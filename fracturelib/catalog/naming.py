@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from fracturelib.config import CLASS_NAMES
+from fracturelib.images import IMAGE_SUFFIXES
 
 UNKNOWN = -1  # label of a file that lies in no class folder
 NO_SPLIT = "all"  # split of a file that lies in no split folder
@@ -24,6 +25,7 @@ CLASS_FOLDERS = {
 }
 SPLIT_FOLDERS = {name: split for split, names in _SPLIT_FOLDERS.items() for name in names.split()}
 
+_SUFFIXES = "|".join(re.escape(suffix.removeprefix(".")) for suffix in IMAGE_SUFFIXES)
 # Marks of a copy at the end of a name; something must stand before them, or the name would be gone.
 _MARKS = [
     r"[\s._-]+(?:rotat(?:ed?|ion)[\s._-]?\d*|rot[\s._-]?\d+)",  # -rotated2, _rot90
@@ -32,14 +34,14 @@ _MARKS = [
     r"[\s._-]+mirror(?:ed)?",
     r"[\s._-]+copy(?:[\s._-]?\d{0,3}|[\s._-]*\(\d+\))",  # " copy", " - Copy (2)"
     r"[\s._-]*\.rf\.[0-9a-z]+",  # Roboflow's hash
-    r"[\s._-]*[._](?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)",  # the extension that Roboflow and converters double
+    rf"[\s._-]*[._](?:{_SUFFIXES})",  # the extension that Roboflow and converters double
     r"[\s._-]+",
 ]
 _NUMBERED = r"[\s._-]*\(\d+\)"  # "name (1)"
 _COPY_MARK, _COPY_MARK_OR_NUMBER = (
     re.compile(rf"(?<=[^\s._-])(?:{'|'.join(marks)})$", re.IGNORECASE) for marks in (_MARKS, [*_MARKS, _NUMBERED])
 )
-_EXTENSION = re.compile(r"\.(?:jpe?g|jpe|jfif|png|tiff?|bmp|webp)$", re.IGNORECASE)
+_EXTENSION = re.compile(rf"\.(?:{_SUFFIXES})$", re.IGNORECASE)
 # A counter says nothing outside its folder: "57", "image (57)", "IMG_0012". "IMG0000480" is long enough to be a key.
 _COUNTER = re.compile(
     r"(?:(?:image|img|im|x-?ray|xr|scan|pic|picture|photo|frame|file)[\s._-]*)?\(?\d{1,5}\)?(?:[\s._-]*\(\d+\))?",

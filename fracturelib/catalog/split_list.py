@@ -18,7 +18,7 @@ SPLIT_LIST = "clean_split.csv"
 
 
 def apply_split_list(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """A new table with the splits of the list; the table itself where there is none. Said in a warning.
+    """A new table with the splits of the list; the table itself where there is none. Warns with DataWarning.
 
     The list has the columns `file` (posix path relative to the root) and `split`. Rows of absent files are ignored;
     files without a row keep the split of their folder, with their number in the warning.

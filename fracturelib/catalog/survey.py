@@ -14,13 +14,26 @@ from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.table import in_order, inspect_files
 from fracturelib.config import SPLITS
 from fracturelib.errors import DataWarning
-from fracturelib.images import IMAGE_SUFFIXES, visible_files
+from fracturelib.images import named_like_an_image, visible_files
 
-COLUMNS = ("path", "split", "label", "source_id", "width", "height", "mode", "bit_depth", "truncated", "sha256")
+COLUMNS = (
+    "path",
+    "split",
+    "label",
+    "source_id",
+    "width",
+    "height",
+    "mode",
+    "bit_depth",
+    "truncated",
+    "sha256",
+    "grey_mean",
+    "grey_std",
+)
 
 
 def survey(root: str | Path) -> pd.DataFrame:
-    """Read a folder of images in any layout, and complain about nothing but its absence.
+    """Read a folder of images in any layout, whatever its state.
 
     Unlike `read_catalog`, a missing split or class, an unknown folder or a bad file is no error. The split is that of
     the outermost split folder above a file, the class that of the innermost class folder.
@@ -30,9 +43,9 @@ def survey(root: str | Path) -> pd.DataFrame:
 
     Returns:
         one row per usable image, sorted by split, class and path, with the columns path, split ("all" where no folder
-        says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth, truncated, sha256
-        and those of metadata.csv. `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path",
-        "problem"} of unusable files.
+        says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth, truncated, sha256,
+        grey_mean, grey_std and those of metadata.csv. `attrs["root"]` is the root as given, `attrs["skipped"]` a list
+        of {"path", "problem"} of unusable files.
 
     Raises:
         CatalogError: no such folder, no image in it, or a broken metadata.csv.
@@ -63,7 +76,7 @@ def survey(root: str | Path) -> pd.DataFrame:
 def _counts(file: Path, root: Path) -> bool:
     """Named like an image, or inside a class folder, where any other file is a mistake worth telling."""
     folders = file.relative_to(root).parts[:-1]
-    return file.suffix.lower() in IMAGE_SUFFIXES or any(class_label(name) is not None for name in folders)
+    return named_like_an_image(file) or any(class_label(name) is not None for name in folders)
 
 
 def _split(path: str) -> str:

@@ -27,7 +27,7 @@ from fracturelib.images import inspect_image
 from fracturelib.runtime import available_cores
 from fracturelib.writing.words import counted, few
 
-COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256")
+COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std")
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
 
 
@@ -42,7 +42,7 @@ def read_catalog(
     """Read a data set laid out as `root/{train,val,test}/{fractured,not fractured}/…`.
 
     A root with just the two class folders counts as one split "test". A `clean_split.csv` in the root, as the
-    audit writes it, overrules the split of the folders, said in a warning. Every image is decoded once, so that
+    audit writes it, overrules the split of the folders, with a warning. Every image is decoded once, so that
     a bad file is known here and not in the middle of training. Hidden files are ignored; other files that
     are no usable image are skipped with one warning, and truncated JPEGs counted in one. Files with the
     same pixels under both labels are left out with one warning.
@@ -58,8 +58,8 @@ def read_catalog(
     Returns:
         one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
         relative to root), split, label (1 = fractured), source_id, width, height (pixels), truncated
-        (bool), sha256 (of the file), and those of metadata.csv. `attrs["root"]` is the root as given,
-        `attrs["skipped"]` a list of {"path", "problem"}.
+        (bool), sha256 (of the file), grey_mean, grey_std (brightness and contrast, 0…1), and those of metadata.csv.
+        `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path", "problem"}.
 
     Raises:
         CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.

@@ -1,0 +1,126 @@
+"""One file → its grey picture, or its facts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracturelib.errors import ImageError
+from fracturelib.images.decoder import Decoder
+from fracturelib.images.formats import open_image
+from fracturelib.images.limits import check_size, read_bytes
+
+GREY_SIDE = 64  # brightness and contrast are measured where the short side has at least so many pixels
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known about one file.
+
+    Attributes:
+        width, height: pixels, after EXIF orientation; 0 where the file could not be opened.
+        mode: how its format calls its kind of pixels: Pillow's mode, as stored ("L", "RGB", "I;16", …).
+        bit_depth: bits per channel.
+        truncated: a JPEG that ends early; it is usable, its missing part is mid-grey.
+        sha256: of the file's bytes.
+        content: hash of the decoded grey pixels: equal for a PNG copy of a BMP.
+        grey_mean, grey_std: brightness and contrast, as `measure_grey` gives them.
+        problem: why the file is unusable, in one sentence; None where it is usable.
+    """
+
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    bit_depth: int = 0
+    truncated: bool = False
+    sha256: str = ""
+    content: str = ""
+    grey_mean: float = 0.0
+    grey_std: float = 0.0
+    problem: str | None = None
+
+
+def read_radiograph(path: str | Path, *, target_side: int | None = None, strict: bool = False) -> NDArray[np.uint8]:
+    """Read one file as a greyscale radiograph, with bright bone as stored.
+
+    EXIF orientation is applied. Integers wider than 8 bits and floats are scaled by their own range:
+    smallest value → 0, largest → 255. A TIFF stored "white is zero" is inverted. Colour becomes ITU-R
+    BT.601 luminance. Transparent pixels are laid on black, the colour of air in a radiograph; any other
+    ground would draw a bright frame. Of a multi-page TIFF the first page is read.
+
+    Args:
+        path: a file of one of the formats in `FORMAT_NAMES`.
+        target_side: the caller will shrink the image so that its short side is about this many pixels. A
+            JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size; the result's short side is still at
+            least `target_side`.
+        strict: refuse a JPEG that ends early instead of decoding it as far as it goes.
+
+    Returns:
+        uint8 array, (H, W).
+
+    Raises:
+        ImageError: no such file, not an image, damaged, too large or too small.
+    """
+    try:
+        decoder = open_image(read_bytes(path))
+        pixels, truncated = _decode(decoder, target_side)
+    except ImageError as error:
+        raise ImageError(error.what, file=path, cause=error.cause, cure=error.cure) from error.__cause__
+    if truncated and strict:
+        raise ImageError(
+            "the JPEG ends early",
+            file=path,
+            cause="an interrupted copy or download",
+            cure="fetch the file again, or read it without the strict setting",
+        )
+    return pixels
+
+
+def inspect_image(path: str | Path) -> ImageFacts:
+    """The facts of one file, read once and decoded wholly; never raises for bad content."""
+    facts = ImageFacts()
+    try:
+        data = read_bytes(path)
+        facts = replace(facts, sha256=hashlib.sha256(data).hexdigest())
+        decoder = open_image(data)
+        width, height = decoder.size
+        facts = replace(facts, width=width, height=height, mode=decoder.mode, bit_depth=decoder.bit_depth)
+        pixels, truncated = _decode(decoder, None)
+        small = _decode(decoder, GREY_SIDE)[0] if decoder.reduces else pixels
+    except ImageError as error:
+        return replace(facts, problem=error.what)
+    height, width = pixels.shape
+    digest = hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
+    mean, spread = _mean_and_spread(small)
+    return replace(
+        facts, width=width, height=height, truncated=truncated, content=digest, grey_mean=mean, grey_std=spread
+    )
+
+
+def measure_grey(path: str | Path) -> tuple[float, float]:
+    """Mean and standard deviation of a file's grey values, 0…1, read at about 64 pixels; raises ImageError."""
+    return _mean_and_spread(read_radiograph(path, target_side=GREY_SIDE))
+
+
+def _mean_and_spread(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    scaled = pixels / 255
+    return float(scaled.mean()), float(scaled.std())
+
+
+def _decode(decoder: Decoder, target_side: int | None) -> tuple[NDArray[np.uint8], bool]:
+    """Pixels, uint8 (H, W), and whether the file ended early."""
+    check_size(*decoder.size)
+    try:
+        return decoder.grey(target_side)
+    except ImageError:
+        raise
+    except Exception as error:  # every decoder has its own kinds of error for damaged files
+        raise ImageError(
+            f"cannot be decoded ({error or type(error).__name__})",
+            cause="the file is damaged or cut short",
+            cure="fetch it again, or leave it out",
+        ) from error
