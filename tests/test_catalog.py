@@ -31,7 +31,7 @@ from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
 from tests.helpers.trees import TINY_COUNTS
 
-COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256"]
+COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std"]
 MakeTree = Callable[..., Path]
 
 
