@@ -42,11 +42,12 @@ _COPY_MARK, _COPY_MARK_OR_NUMBER = (
     re.compile(rf"(?<=[^\s._-])(?:{'|'.join(marks)})$", re.IGNORECASE) for marks in (_MARKS, [*_MARKS, _NUMBERED])
 )
 _EXTENSION = re.compile(rf"\.(?:{_SUFFIXES})$", re.IGNORECASE)
-# A counter says nothing outside its folder: "57", "image (57)", "IMG_0012". "IMG0000480" is long enough to be a key.
-_COUNTER = re.compile(
-    r"(?:(?:image|img|im|x-?ray|xr|scan|pic|picture|photo|frame|file)[\s._-]*)?\(?\d{1,5}\)?(?:[\s._-]*\(\d+\))?",
-    re.IGNORECASE,
-)
+# Words that name the kind of file or its class, and no radiograph. With or without a number they say nothing outside
+# their folder: "57", "image (57)", "IMG_0012", "fractured3". "IMG0000480" is long enough to be a key.
+_WORDS = {"image", "images", "img", "im", "xray", "xr", "radiograph", "scan", "pic", "picture", "photo", "file"}
+_WORDS |= {"frame", *CLASS_FOLDERS, *SPLIT_FOLDERS}
+_COUNTER = re.compile(r"(?P<word>\D*?)[\s._-]*\(?(?P<digits>\d*)\)?(?:[\s._-]*\(\d+\))?")
+_LONGEST = 5  # digits of a counter; zeros before them count only behind a word
 
 
 def class_name(label: int) -> str:
@@ -75,10 +76,10 @@ def source_id_from_name(relative_path: str) -> str:
 
     Marks of a copy are taken off the end of the name, in any order and number: `-rotated2`, `_aug3`,
     `_hflip`, ` copy`, ` (1)`, Roboflow's `.rf.<hash>` and the doubled extension before it. What remains is
-    valid across splits and classes ("IMG0000480"), unless it is a mere counter: "57" in one class folder
-    and "57" in the other are different people, so the class is put in front ("fractured/57"). The split is
-    not: copies of one radiograph are often spread over the splits under the same number, which is the very
-    leak to be found. Folders below the class folder belong to the name.
+    valid across splits and classes ("IMG0000480"), unless it is a mere counter: public sets number their files
+    anew in every folder, so that "57" here and "57" there are different people, and the folder is put in front
+    ("train/fractured/57"). Copies across folders are then found by their pixels. Folders below the class folder
+    belong to the name.
 
     Args:
         relative_path: posix path relative to the data set's root, e.g.
@@ -97,19 +98,34 @@ def source_ids(relative_paths: Iterable[str]) -> list[str]:
     paths = list(relative_paths)
     merged = [_source_id(path, numbered_copies=True) for path in paths]
     apart = [_source_id(path, numbered_copies=False) for path in paths]
-    originals = {one for one, other in zip(merged, apart, strict=True) if one == other}
+    originals = {
+        one for one, other in zip(merged, apart, strict=True) if one == other and not _is_word(one.split("/")[-1])
+    }
     return [one if one in originals else other for one, other in zip(merged, apart, strict=True)]
 
 
 def _source_id(relative_path: str, *, numbered_copies: bool) -> str:
     *folders, name = PurePosixPath(relative_path).parts
+    stem = _original_stem(_EXTENSION.sub("", name), numbered_copies=numbered_copies)
+    if _is_counter(stem):
+        return "/".join([*folders, stem])
     if folders and split_name(folders[0]):
         folders = folders[1:]
-    label = class_label(folders[0]) if folders else None
-    below = folders[1:] if label is not None else folders
-    stem = _original_stem(_EXTENSION.sub("", name), numbered_copies=numbered_copies)
-    counter = [CLASS_NAMES[label]] if label is not None and _COUNTER.fullmatch(stem) else []
-    return "/".join([*counter, *below, stem])
+    below = folders[1:] if folders and class_label(folders[0]) is not None else folders
+    return "/".join([*below, stem])
+
+
+def _is_counter(stem: str) -> bool:
+    """A number that starts anew in every folder, alone or behind a word that names no radiograph."""
+    parts = _COUNTER.fullmatch(stem)
+    if parts is None or not (_is_word(parts["word"]) or not _plain(parts["word"])):
+        return False
+    digits = parts["digits"] if parts["word"] else parts["digits"].lstrip("0")
+    return len(digits) <= _LONGEST
+
+
+def _is_word(stem: str) -> bool:
+    return _plain(stem) in _WORDS
 
 
 def _original_stem(stem: str, *, numbered_copies: bool) -> str:

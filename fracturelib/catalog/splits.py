@@ -33,7 +33,7 @@ def resplit(
         fractions: shares of the files for train, val and test; their sum is 1. They are met as well as
             whole groups allow.
         by: "source_id", "patient_id" or another column.
-        seed: of the order in which groups are dealt.
+        seed: of the order in which groups are dealt; the order of the rows and their split before do not count.
 
     Raises:
         CatalogError: bad fractions, no such column, or too few groups for both classes in every split.
@@ -41,9 +41,14 @@ def resplit(
     _check_fractions(fractions)
     if by not in table.columns:
         raise CatalogError(f"the table has no column '{by}'", cure="split by source_id, or name it in metadata.csv")
-    groups = group_numbers(table, by)
-    places = deal(groups, table["label"].to_numpy(), np.asarray(fractions, float), seed)
-    return table.assign(split=[SPLITS[place] for place in places])
+    # In the order of the paths, so that rows in another order, as after an earlier split, are dealt alike.
+    order = table["path"].argsort(kind="stable").to_numpy()
+    ordered = table.iloc[order]
+    split = np.empty(len(table), object)
+    split[order] = np.array(SPLITS, object)[
+        deal(group_numbers(ordered, by), ordered["label"].to_numpy(), np.asarray(fractions, float), seed)
+    ]
+    return table.assign(split=split)
 
 
 def grouping_column(table: pd.DataFrame) -> str:
@@ -60,6 +65,15 @@ def group_numbers(table: pd.DataFrame, by: str = "source_id") -> np.ndarray:
     edges = (np.ones(known.sum()), (sources[known], n_sources + others[known]))
     component = connected_components(coo_array(edges, shape=(n_all, n_all)), directed=False)[1]
     return pd.factorize(component[sources])[0]
+
+
+def join_equal_pixels(table: pd.DataFrame) -> pd.DataFrame:
+    """A new table in which rows with the same `content` share one source_id, that of the first of them.
+
+    Rows that shared a source_id before still do.
+    """
+    first = table["source_id"].groupby(group_numbers(table, "content")).transform("first")
+    return table.assign(source_id=first)
 
 
 def deal(groups: np.ndarray, labels: np.ndarray, fractions: np.ndarray, seed: int) -> np.ndarray:

@@ -42,10 +42,10 @@ def survey(root: str | Path) -> pd.DataFrame:
         root: any folder; its `metadata.csv` and its list of a clean split are read as by `read_catalog`.
 
     Returns:
-        one row per usable image, sorted by split, class and path, with the columns path, split ("all" where no folder
-        says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth, truncated, sha256,
-        grey_mean, grey_std and those of metadata.csv. `attrs["root"]` is the root as given, `attrs["skipped"]` a list
-        of {"path", "problem"} of unusable files.
+        one row per usable image, sorted by the folders' split, class and path, with the columns path, split ("all"
+        where no folder says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth,
+        truncated, sha256, grey_mean, grey_std and those of metadata.csv. `attrs["root"]` is the root as given,
+        `attrs["skipped"]` a list of {"path", "problem"} of unusable files.
 
     Raises:
         CatalogError: no such folder, no image in it, or a broken metadata.csv.
@@ -65,10 +65,10 @@ def survey(root: str | Path) -> pd.DataFrame:
     if table.empty:
         raise layout_error("not one file in the data folder is a usable image", root)
     table["source_id"] = source_ids(table["path"])
+    table = in_order(table, (*SPLITS, NO_SPLIT))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
         table = apply_split_list(join_metadata(table[list(COLUMNS)], root / "metadata.csv"), root)
-    table = in_order(table, (*SPLITS, NO_SPLIT))
     table.attrs = {"root": str(root), "skipped": skipped}
     return table
 

@@ -20,7 +20,7 @@ from fracturelib.catalog.layout import check_classes, check_splits, is_flat, lis
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import source_ids
 from fracturelib.catalog.split_list import apply_split_list
-from fracturelib.catalog.splits import deal, group_numbers, grouping_column, resplit
+from fracturelib.catalog.splits import deal, group_numbers, grouping_column, join_equal_pixels, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import inspect_image
@@ -57,9 +57,10 @@ def read_catalog(
 
     Returns:
         one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
-        relative to root), split, label (1 = fractured), source_id, width, height (pixels), truncated
-        (bool), sha256 (of the file), grey_mean, grey_std (brightness and contrast, 0…1), and those of metadata.csv.
-        `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path", "problem"}.
+        relative to root), split, label (1 = fractured), source_id (files with the same pixels share one, whatever
+        their names and metadata.csv say), width, height (pixels), truncated (bool), sha256 (of the file), grey_mean,
+        grey_std (brightness and contrast, 0…1), and those of metadata.csv. `attrs["root"]` is the root as given,
+        `attrs["skipped"]` a list of {"path", "problem"}.
 
     Raises:
         CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.
@@ -73,7 +74,8 @@ def read_catalog(
         skipped += conflicts
     check_classes(table, root)
     table["source_id"] = source_ids(table["path"])
-    table = join_metadata(table[list(COLUMNS)], root / "metadata.csv")
+    table = join_metadata(table[[*COLUMNS, "content"]], root / "metadata.csv")
+    table = join_equal_pixels(table).drop(columns="content")
     if make_split:
         table = _make_missing_splits(table, seed)
     table = in_order(table, SPLITS)
