@@ -89,7 +89,7 @@ class TrainConfig:
 
 def _check(entry: Any, value: Any) -> None:
     """Type and range of one field; an int is welcome where a float is asked for."""
-    kind = {"str": str, "int": int, "float": (int, float)}[entry.type]
+    kind: Any = {"str": str, "int": int, "float": (int, float)}[entry.type]
     if isinstance(value, bool) or not isinstance(value, kind):
         raise ConfigError(f"{entry.name} is {value!r}", cure=f"give it a value of type {entry.type}")
     low, high = entry.metadata["low"], entry.metadata["high"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,14 +76,15 @@ def eval_transform(config: TrainConfig) -> v2.Compose:
     )
 
 
-def split_transform(transform: Callable) -> tuple[list[Callable], v2.Compose] | None:
-    """The steps of `train_transform` or `eval_transform` that work on one grey uint8 image, and those for a batch.
+def split_transform(transform: Callable) -> tuple[list[Callable], Callable]:
+    """The steps of a transform that work on one image, and what is left to do for a batch on any device.
 
-    The second part turns uint8 (B, 1, S, S) into float32 (B, 3, S, S), on any device. None for any other transform.
+    Of `train_transform` and `eval_transform` the first part gives uint8 (1, S, S), and the second turns uint8
+    (B, 1, S, S) into float32 (B, 3, S, S). Of any other transform the first part is all.
     """
     steps = list(getattr(transform, "transforms", ()))
     if _to_three_channels not in steps:
-        return None
+        return [transform], torch.nn.Identity()
     place = steps.index(_to_three_channels)
     return steps[:place], v2.Compose(steps[place:])
 
@@ -93,15 +95,17 @@ def apply_steps(steps: Sequence[Callable], radiograph: np.ndarray, randomness: A
     Threads take turns inside `randomness`. Of the recipe's own steps only the drawing happens there; a random step
     that is not known here runs in it as a whole.
     """
-    image, steps = radiograph, list(steps)
+    image: Any = radiograph
+    steps = list(steps)
     while steps and not is_random(steps[:1]):
         image = steps.pop(0)(image)
     apart = _can_draw_apart(steps)
     with randomness:
         drawn = [_draw(step, image) for step in steps] if apart else []
         image = image if apart else v2.Compose(steps)(image)
-    for step, parameters in zip(steps, drawn, strict=False):  # none drawn: all is done
-        image = image if parameters is None else step.transform(image, parameters)
+    work: Any
+    for work, parameters in zip(steps, drawn, strict=False):  # none drawn: all is done
+        image = image if parameters is None else work.transform(image, parameters)
     return image
 
 
@@ -110,9 +114,9 @@ def is_random(steps: Sequence[Callable]) -> bool:
     return not all(type(step) in _STILL_STEPS or step in (_to_image, _to_three_channels) for step in steps)
 
 
-def is_described(steps: Sequence[Callable]) -> bool:
-    """Whether `describe_steps` tells these steps from all others; a reader's own function has only its name."""
-    ours = (_to_image, _to_three_channels)
+def is_described(transform: Callable) -> bool:
+    """Whether `describe_transform` tells its steps from all others; a reader's own function has only its name."""
+    ours, steps = (_to_image, _to_three_channels), getattr(transform, "transforms", [transform])
     return all(step in ours or type(step).__module__.startswith("torchvision.transforms.v2.") for step in steps)
 
 
@@ -122,12 +126,13 @@ def _can_draw_apart(steps: Sequence[Callable]) -> bool:
     return fixed_size and not any(isinstance(step, v2.RandomCrop) for step in steps[:-1])
 
 
-def describe_steps(steps: Sequence[Callable]) -> str:
-    """All settings of the steps as text, the same in every process."""
+def describe_transform(transform: Callable) -> str:
+    """All settings of a transform's steps as text, the same in every process."""
+    steps = getattr(transform, "transforms", [transform])
     return " → ".join(getattr(step, "__name__", None) or repr(step) for step in steps)
 
 
-def _draw(step: v2.Transform, image: torch.Tensor) -> dict | None:
+def _draw(step: Any, image: torch.Tensor) -> dict | None:
     """What a random step draws for an image, in torchvision's order; None where it leaves the image alone."""
     chance = getattr(step, "p", None)
     if chance is not None and torch.rand(1) >= chance:

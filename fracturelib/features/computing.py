@@ -17,7 +17,7 @@ from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, choose_precision, read_batches
-from fracturelib.transforms import describe_steps, is_described, is_random, split_transform
+from fracturelib.transforms import describe_transform, is_described, is_random, split_transform
 
 DECODING_PACKAGES = ("torch", "torchvision", "pillow")  # another version may decode or resize a little differently
 
@@ -48,8 +48,7 @@ def compute_features(
     model.to(choose_device(config.device)).eval()
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)
-    split = split_transform(dataset.transform) is not None
-    if bank is not None and split and is_described(dataset.transform.transforms):
+    if bank is not None and is_described(dataset.transform):
         fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
     else:
         fetch = functools.partial(_in_memory, shape)
@@ -82,15 +81,15 @@ def _frozen_outputs(
 ) -> Iterator[tuple[Places, np.ndarray]]:
     """The places (view, row) in batches, with what the frozen part gives for them (B, …), float32."""
     device = choose_device(config.device)
-    halves = split_transform(dataset.transform)
-    read = dataset.image if halves is None else dataset.grey_image
-    batches = read_batches(lambda place: read(place[1], place[0]), places, size=config.batch_size, device=device)
+    _, finish = split_transform(dataset.transform)
+    batches = read_batches(
+        lambda place: dataset.grey_image(place[1], place[0]), places, size=config.batch_size, device=device
+    )
     # delay: no bar flashes up for work that is over at once
     with tqdm(total=len(places), desc="features", unit="image", delay=2) as bar:
         for number, pictures in enumerate(batches):
-            images = torch.stack(pictures).to(device)
-            if halves is not None:  # one grey byte per pixel until here; colours and normalisation for all at once
-                images = halves[1](images)
+            # one grey byte per pixel until here; colours and normalisation for all at once
+            images = finish(torch.stack(pictures).to(device))
             first = number * config.batch_size
             yield places[first : first + len(images)], model.frozen_features(images).cpu().numpy()
             bar.update(len(images))
@@ -104,7 +103,7 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
         "trunk": model.frozen_fingerprint(),
         "until": model.trained_modules[0] if model.trained_modules else "features",
         "precision": f"{choose_precision(model.precision, device)} on {device.type}",
-        "transform": describe_steps(dataset.transform.transforms),
+        "transform": describe_transform(dataset.transform),
         "seed": dataset.seed if is_random(steps) else None,
         "side": dataset.side,
         "versions": {name: importlib.metadata.version(name) for name in DECODING_PACKAGES},
