@@ -136,12 +136,13 @@ def _other_machine(work: Path, number: int) -> None:
     folder, file = work / f"shifted-{number}", work / f"shifted.{number}.npy"
     if not file.exists():
         simulate(folder, seed=number, counts={"test": SHIFTED_IMAGES}, device_shift=True)
-        keep(file, lambda: features(trunk("bundled"), _by_patient(read_catalog(folder))).numpy())
+        keep(file, lambda: features(trunk("bundled"), _by_name(read_catalog(folder / "test"))).numpy())
         shutil.rmtree(folder)
 
 
-def _by_patient(table: pd.DataFrame) -> pd.DataFrame:
-    return table.sort_values(["patient_id", "view"])
+def _by_name(table: pd.DataFrame) -> pd.DataFrame:
+    """The order in which the patients were drawn."""
+    return table.assign(name=table["path"].str.split("/").str[-1]).sort_values("name").drop(columns="name")
 
 
 def keep(file: Path, make: Callable[[], np.ndarray]) -> None:
@@ -413,7 +414,7 @@ def _shift(seed: Seed, metrics: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray
     """(M,) other machine minus own, and the (2, M) ends of the interval by bootstrap over patients."""
     validation = _with_chance(seed, "val").rename(columns={"chance": "probability"})
     threshold = choose_threshold(validation)
-    own = _by_patient(_with_chance(seed, "test")).iloc[: len(seed.shifted_chance)]  # the same people in the same order
+    own = _by_name(_with_chance(seed, "test")).iloc[: len(seed.shifted_chance)]  # the same people in the same order
     labels, codes = own["label"].to_numpy(), source_codes(own["patient_id"].to_numpy(), len(own))
     draws = []
     for weights in [np.ones((1, len(own))), *resample_weights(labels, codes, resamples=RESAMPLES, seed=0)]:

@@ -100,7 +100,7 @@ def _hand() -> tuple[Pattern, ...]:
 
 
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
-    "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.6)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.6))),
+    "forearm": (_shaft("radius", 0.3, 0.82, 5, (0.0, 0.4)), _shaft("ulna", 0.3, 0.9, 4, (0.0, 0.4))),
     "wrist": (
         Pattern("radius", (0.86, 0.94), 5, WRIST_KINDS, DORSAL, (4, 24), (0.03, 0.18), (-0.06, 0.09)),  # Colles
         Pattern("radius", (0.86, 0.94), 1.5, WRIST_KINDS, PALMAR, (4, 24), (0.03, 0.18), (-0.06, 0.09)),  # Smith
@@ -108,7 +108,7 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "hand": _hand(),
     "upper arm": (_shaft("humerus", 0.13, 0.2, 2, (0.0, 0.5)), _shaft("humerus", 0.25, 0.85, 5, (0.0, 0.5))),
     "thigh": (Pattern("femur", (0.2, 0.87), 1, THIGH_KINDS, step=(0.0, 0.2)),),
-    "lower leg": (_shaft("tibia", 0.3, 0.92, 6, (0.0, 0.6)), _shaft("fibula", 0.35, 0.93, 3, (0.0, 0.8))),
+    "lower leg": (_shaft("tibia", 0.3, 0.92, 6, (0.0, 0.4)), _shaft("fibula", 0.35, 0.93, 3, (0.0, 0.6))),
 }
 REGIONS = tuple(PATTERNS)
 
