@@ -30,6 +30,7 @@ class Mixture(NamedTuple):
     cast: bool
 
 
+SINGLE_WEIGHT, PAIR_WEIGHT = 6.0, 1.0
 CELLS = [Mixture(*values) for values in product(*SHARES.values())]
 
 
@@ -49,12 +50,13 @@ def deal_mixtures(rng: np.random.Generator, shares: Shares = SHARES) -> Iterator
     """Mixtures without end, each the one that brings what was dealt so far closest to the wanted shares.
 
     Minimisation (Pocock and Simon, Biometrics 31, 1975) over region, age group, metal, plaster and every pair of them,
-    the single ones counting most; chance decides between cells that are about equally good.
+    the single ones counting most. Every pair starts from a random remainder, so that a combination that is too rare for
+    a small split turns up in some sets, as often as its share says, and not in none.
     """
     cells, weights = _margins()
     chances = _chances(shares)
     wanted = chances @ cells  # (M,) share of every margin
-    dealt = np.zeros(len(wanted))
+    dealt = np.where(weights == PAIR_WEIGHT, rng.uniform(-0.5, 0.5, len(wanted)), 0.0)
     for number in range(1, 1 << 62):
         off = dealt + cells - number * wanted  # (C, M)
         cost = (off**2) @ weights + rng.uniform(0, 0.3, len(CELLS))
@@ -72,7 +74,7 @@ def _chances(shares: Shares) -> np.ndarray:
 def _margins() -> tuple[np.ndarray, np.ndarray]:
     """(C, M) which cell belongs to which margin, and the (M,) weights of the margins."""
     columns, weights = [], []
-    for size, weight in ((1, 6.0), (2, 1.0)):
+    for size, weight in ((1, SINGLE_WEIGHT), (2, PAIR_WEIGHT)):
         for places in combinations(range(len(Mixture._fields)), size):
             parts = [tuple(cell[place] for place in places) for cell in CELLS]
             for value in dict.fromkeys(parts):

@@ -19,7 +19,7 @@ from fracturelib.simulation.solids import Film
 
 # Height of the film in mm on an adult.
 FIELD = {
-    "forearm": (95, 175), "wrist": (88, 128), "hand": (58, 80), "upper arm": (120, 215), "thigh": (190, 285),
+    "forearm": (105, 185), "wrist": (88, 128), "hand": (58, 80), "upper arm": (120, 215), "thigh": (190, 285),
     "lower leg": (120, 220),
 }  # fmt: skip
 HAND_MIDDLE = (2.0, 662.0)  # x and z in mm on an adult; the whole hand fills the field
