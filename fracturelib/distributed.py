@@ -21,6 +21,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from fracturelib.errors import ConfigError
+
 Places = list[tuple[int, int]]
 Compute = Callable[[Places], Iterable[tuple[Places, np.ndarray]]]
 
@@ -28,9 +30,10 @@ Compute = Callable[[Places], Iterable[tuple[Places, np.ndarray]]]
 @contextlib.contextmanager
 def joined_processes() -> Iterator[None]:
     """Join the processes that torchrun started, if it did; all but the first are silent."""
-    if int(os.environ.get("WORLD_SIZE", 1)) < 2:
+    if _stated_processes() < 2:
         yield
         return
+    print(f"Waiting for all {os.environ['WORLD_SIZE']} processes …", flush=True)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
@@ -43,6 +46,22 @@ def joined_processes() -> Iterator[None]:
             yield
     finally:
         dist.destroy_process_group()
+
+
+def _stated_processes() -> int:
+    """How many processes torchrun says that it started; 1 where it started none."""
+    stated = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
+    if stated["WORLD_SIZE"] in ("", "1"):
+        return 1
+    numbers = {name: int(value) if value.isdecimal() else -1 for name, value in stated.items()}
+    complete = min(numbers.values()) >= 0 and os.environ.get("MASTER_ADDR")
+    if not complete or not numbers["RANK"] < numbers["WORLD_SIZE"]:
+        raise ConfigError(
+            "the environment speaks of several processes, but not as torchrun does",
+            cause=", ".join(f"{name}={value}" for name, value in stated.items()),
+            cure="start them with torchrun, or take WORLD_SIZE out of the environment",
+        )
+    return numbers["WORLD_SIZE"]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 
 from fracturelib.catalog import root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
-from fracturelib.errors import CatalogError, SplitLeakWarning
+from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.images import read_radiograph
 from fracturelib.runtime import derive_seed, seeded
 from fracturelib.transforms import apply_steps, eval_transform, split_transform, train_transform
@@ -54,8 +54,19 @@ class RadiographDataset(Dataset):
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
         self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)
-        # In shared memory, so that worker processes that stay alive between epochs see the new view.
-        self._view = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._view = torch.zeros(1, dtype=torch.int64)
+
+    def share_view(self) -> None:
+        """Let worker processes that stay alive between epochs see each new view, through shared memory.
+
+        Raises:
+            FracturelibError: the system gives none.
+        """
+        try:
+            self._view.share_memory_()
+        except (OSError, RuntimeError) as error:
+            what = "worker processes need shared memory, and the system gives none"
+            raise FracturelibError(what, cause=str(error), cure="use --workers 0") from error
 
     def set_view(self, view: int) -> None:
         """Choose which of the endless augmented views comes next; training uses the epoch's number."""
@@ -128,6 +139,8 @@ def make_loader(dataset: Dataset, config: TrainConfig, *, shuffle: bool) -> Data
     """
     rows = EpochSampler(len(dataset), seed=config.seed) if shuffle else SequentialSampler(dataset)
     whole = getattr(dataset, "many_rows_at_once", False)
+    if config.workers and isinstance(dataset, RadiographDataset):
+        dataset.share_view()
     return DataLoader(
         dataset,
         batch_size=None if whole else config.batch_size,

@@ -161,7 +161,10 @@ def debugging() -> bool:
 
 
 def _switched_on(variable: str) -> bool:
-    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
+    value = os.environ.get(variable, "").strip().lower()
+    if value not in ("1", "true", "yes", "on", "", "0", "false", "no", "off"):
+        raise ConfigError(f"the environment variable {variable} is {value!r}", cure="set it to 1 or 0, or take it away")
+    return value in ("1", "true", "yes", "on")
 
 
 def library_versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from fracturelib.cli.environment import tidy_environment
 from fracturelib.cli.screen import plain_screen
 
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with plain_screen():
         try:
             signal.signal(signal.SIGTERM, _terminate)
+            tidy_environment()
             from fracturelib.cli.parser import make_parser  # here, so that Ctrl-C is heard while modules load
 
             return make_parser().parse_args(arguments, namespace=options).run(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fracturelib.cli.shared import NOTICE, add_command, whole_number
+from fracturelib.cli.shared import NOTICE, SEED, add_command
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
@@ -28,7 +28,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="write a new split by source as DIR/clean_split.csv; no image is moved, later commands use it",
     )
-    parser.add_argument("--seed", type=whole_number, default=0, help="seed of --clean-split (default: %(default)s)")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of --clean-split (default: %(default)s)")
 
 
 def _audit(options: argparse.Namespace) -> int:

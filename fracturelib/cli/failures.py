@@ -29,6 +29,9 @@ def tell_failure(error: BaseException, *, traceback: bool) -> int:
         text, code = "\nInterrupted.", INTERRUPTED
     elif isinstance(error, FracturelibError):
         text, code = f"error: {error}", USER_ERROR
+    elif "DataLoader worker" in str(error):
+        what = FracturelibError("a worker process ended", cause="too little (shared) memory", cure="use --workers 0")
+        text, code = f"error: {what}", USER_ERROR
     elif system is not None:
         text, code = f"error: {_in_plain_words(system)}", USER_ERROR
     else:

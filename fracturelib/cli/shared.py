@@ -40,11 +40,19 @@ def add_traceback(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def whole_number(text: str) -> int:
-    """The type of an option that takes 0, 1, 2 …, as far as seeds go."""
-    if not 0 <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**31 - 1}")
-    return int(text)
+def number_from(low: float, high: float, kind: type = int) -> Callable[[str], float]:
+    """The type of an option that takes numbers of a kind from `low` to `high`."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:  # so written, not-a-number fails as well
+            raise argparse.ArgumentTypeError(f"{text} is not from {low:g} to {high:g}")
+        return value
+
+    return number
+
+
+SEED = number_from(0, 2**31 - 1)
 
 
 def print_metrics(metrics: dict, data: str) -> None:

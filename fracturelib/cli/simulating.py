@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from fracturelib.cli.shared import add_command, whole_number
+from fracturelib.cli.shared import SEED, add_command, number_from
+
+MOST = 1_000_000  # images in a set: files by the million are no use in one folder
 
 
 def add_simulate(commands: argparse._SubParsersAction) -> None:
     """The parser of `simulate`."""
     parser = add_command(commands, "simulate", _simulate, "make the embedded set of simulated radiographs")
     parser.add_argument("folder", nargs="?", default="data/simulated", help="where (default: %(default)s)")
-    parser.add_argument("--seed", type=whole_number, default=0, help="seed of the whole set (default: %(default)s)")
-    parser.add_argument("--count", type=int, help="number of images (default: 1,200 + 240 + 480)")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of the whole set (default: %(default)s)")
+    parser.add_argument("--count", type=number_from(1, MOST), help="number of images (default: 1,200 + 240 + 480)")
     formats = ("png", "png16", "jpeg", "dicom")
     parser.add_argument("--format", default="png", choices=formats, help="how files are written (default: %(default)s)")
     parser.add_argument("--leaky", action="store_true", help="spread rotated copies over the splits, as a lesson")

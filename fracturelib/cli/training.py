@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracturelib.cli.shared import NOTICE, add_command, print_metrics
+from fracturelib.cli.shared import NOTICE, add_command, number_from, print_metrics
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError
+from fracturelib.files import check_output_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--runs", default="runs", metavar="FOLDER", help="where runs are kept (default: %(default)s)")
     how.add_argument(
         "--features-limit",
-        type=float,
+        type=number_from(0, 1e6, float),
         default=4.0,
         metavar="GB",
         help="disk space for features kept between runs, in the folder .features beside them; 0: none "
@@ -53,14 +54,18 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from fracturelib.distributed import joined_processes, run_folder
+    from fracturelib.features.bank import BANK_FOLDER
+
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
     name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    if Path(name).name != name or name in (".", ".."):
+    if Path(name).name != name or name.startswith("."):  # hidden folders are ours
         raise ConfigError(
             f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name"
         )
-    folder = Path(options.runs) / name
-    from fracturelib.distributed import joined_processes, run_folder
+    runs = Path(options.runs)
+    folder = check_output_folder(runs / name, {})
+    check_output_folder(runs / BANK_FOLDER, {})
 
     with joined_processes(), run_folder(folder, resume=options.resume) as place:
         _train_and_print(config, place, options)

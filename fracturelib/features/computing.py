@@ -48,7 +48,7 @@ def compute_features(
     model.to(choose_device(config.device)).eval()
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)
-    if bank is not None and is_described(dataset.transform):
+    if bank is not None and bank.holds(shape) and is_described(dataset.transform):
         fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
     else:
         fetch = functools.partial(_in_memory, shape)

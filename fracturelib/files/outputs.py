@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fracturelib.errors import FracturelibError
@@ -75,6 +76,8 @@ def check_output_folder(
     folder = Path(folder)
     _check_outside(folder, outside)
     for place in dict.fromkeys([folder, *((folder / name).parent for name in files)]):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()  # raises where no such name is possible
         there = next(one for one in (place, *place.parents) if os.path.lexists(one) or one == one.parent)
         if not there.is_dir():
             raise _refused("something stands where a folder is needed", there)
