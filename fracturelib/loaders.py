@@ -38,6 +38,7 @@ class RadiographDataset(Dataset):
 
     Raises:
         CatalogError: the table does not say where its files lie.
+        ImageError: on access, a file cannot be read, or is not the one whose `sha256` the table holds.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class RadiographDataset(Dataset):
         self.root, self.transform, self.side, self.seed = root_of(table, root), transform, side, seed
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
+        self._hashes = self.table["sha256"].tolist() if "sha256" in self.table else [None] * len(self._paths)
         self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)
         self._view = torch.zeros(1, dtype=torch.int64)
 
@@ -80,15 +82,17 @@ class RadiographDataset(Dataset):
 
     def image(self, row: int, view: int) -> torch.Tensor:
         """The picture of a row in a view, float32 (3, S, S)."""
-        radiograph = read_radiograph(self.root / self._paths[row], target_side=self.side)
         with self._randomness(row, view):
-            return self.transform(radiograph)
+            return self.transform(self._radiograph(row))
 
     def grey_image(self, row: int, view: int) -> torch.Tensor:
         """The picture of a row in a view as uint8 (1, S, S), before `split_transform`'s second part; for threads."""
-        radiograph = read_radiograph(self.root / self._paths[row], target_side=self.side)
         steps, _ = split_transform(self.transform)
-        return apply_steps(steps, radiograph, self._randomness(row, view))
+        return apply_steps(steps, self._radiograph(row), self._randomness(row, view))
+
+    def _radiograph(self, row: int) -> np.ndarray:
+        """The file, uint8 (H, W), if it is still the one that was listed: features are kept under its hash."""
+        return read_radiograph(self.root / self._paths[row], target_side=self.side, sha256=self._hashes[row])
 
     def _randomness(self, row: int, view: int) -> AbstractContextManager:
         return seeded(self.seed, "augment", view, self._paths[row])

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fracturelib.audit import audit
-from fracturelib.audit.copies import find_copies
+from fracturelib.audit import audit, findings
+from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
 from fracturelib.audit.pictures import MIRRORED, describe_picture, unit_descriptors
 from fracturelib.audit.reading import Read, measure_appearance, read_one
 from fracturelib.audit.registration import compare, compare_either_way
@@ -192,6 +192,15 @@ def test_a_memory_that_does_not_fit_is_not_used(damage, leaky, tmp_path):
     else:
         table = table.iloc[::-1].reset_index(drop=True)
     assert audit(table, root=leaky, memory=tmp_path, progress=False).n_files == 6
+
+
+def test_findings_of_a_set_without_copies_are_remembered(tmp_path):
+    links = pd.DataFrame([], columns=list(LINK_COLUMNS))
+    found = findings.Findings(np.arange(2), Copies(np.arange(2), links), pd.DataFrame({"grey": [0.5, 0.25]}), [])
+    findings.save(found, tmp_path / "findings.npz", ["a", "b"])
+    again = findings.load(tmp_path / "findings.npz", ["a", "b"])
+    assert again is not None and again.copies.links.empty
+    pd.testing.assert_frame_equal(again.appearance, found.appearance, check_dtype=False, check_column_type=False)
 
 
 def test_names_and_pictures_join(forearms, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -133,6 +134,37 @@ def test_images_in_folders_below_the_class_are_read(make_tree: MakeTree) -> None
         )
     table = read_catalog(root)
     assert {"train/fractured/p1/1", "train/fractured/p2/1"} < set(table["source_id"])
+
+
+def test_a_name_that_is_not_utf8_costs_one_file_and_is_named(make_tree: MakeTree) -> None:
+    root = make_tree()
+    file = root / "train/fractured/s0009.png"
+    try:
+        file.rename(os.fsdecode(os.fsencode(file.parent) + b"/br\xfcche.png"))
+    except OSError:
+        pytest.skip("this file system knows UTF-8 names only")
+    with pytest.warns(DataWarning, match=r"br\\xfcche.png \(its name is not UTF-8"):
+        table = read_catalog(root)
+    assert len(table) == 31
+    assert table.attrs["skipped"][0]["path"] == r"train/fractured/br\xfcche.png"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+def test_folders_that_may_not_be_read_are_said(make_tree: MakeTree) -> None:
+    root = make_tree()
+    (root / "val/fractured").chmod(0)
+    try:
+        with pytest.raises(CatalogError, match="one class only") as caught, pytest.warns(DataWarning):
+            read_catalog(root)
+        assert "val/fractured (cannot be read: Permission denied)" in caught.value.cause
+        with pytest.raises(CatalogError, match="Permission denied"):
+            read_catalog(root, strict=True)
+        (root / "val").chmod(0)
+        with pytest.raises(CatalogError, match="a folder cannot be read: Permission denied"):
+            read_catalog(root)
+    finally:
+        for folder in (root / "val", root / "val/fractured"):
+            folder.chmod(0o755)
 
 
 def test_images_outside_the_class_folders_are_mentioned(make_tree: MakeTree) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
-from fracturelib.errors import DataWarning
+from fracturelib.errors import DataWarning, ImageError
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
 from fracturelib.features.store import SUMS, VALUES, FeatureSet
 from fracturelib.files.locks import exclusive
@@ -91,6 +91,19 @@ def test_a_changed_image_costs_its_own_passes_only(root, bank):
     row = [path.endswith("s0010.png") for path in counted.dataset.table["path"]].index(True)
     others = [i for i in range(IMAGES) if i != row]
     assert torch.equal(before[:, others], after[:, others]) and not torch.equal(before[:, row], after[:, row])
+
+
+def test_a_picture_that_was_replaced_since_the_catalogue_is_no_entry_of_the_bank(root, bank):
+    counted = Counted(root, bank)
+    first, second = (counted.dataset.root / path for path in counted.dataset.table["path"][:2])
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ImageError, match="changed") as caught:
+        counted()
+    assert caught.value.file == first
+    first.write_bytes(kept)
+    again = Counted(root, bank)()
+    assert torch.equal(again, compute_features(counted.model, counted.dataset, CONFIG, views=VIEWS))
 
 
 def test_a_new_image_and_further_views_cost_their_own_passes_only(root, bank):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
+import sys
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -492,6 +494,38 @@ def test_content_is_equal_for_a_copy_in_another_format(tmp_path: Path) -> None:
     assert one.content == two.content
     assert one.sha256 != two.sha256
     assert one.content != inspect_image(save(tmp_path / "b.png", GREY.T.copy())).content
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are made")
+def test_links_are_followed_once_and_what_is_no_file_is_named_unopened(tmp_path: Path) -> None:
+    top, store = tmp_path / "top", tmp_path / "store"
+    (store / "p1").mkdir(parents=True)
+    (top / "p0").mkdir(parents=True)
+    Image.new("L", (16, 16)).save(store / "p1/a.png")
+    links = {"linked": store, "p0/up": top, "p0/out": tmp_path, "twice": store}
+    for link, target in (links | {"gone.png": "nowhere", "zero.png": "/dev/zero"}).items():
+        (top / link).symlink_to(target)
+    os.mkfifo(top / "pipe.png")
+    found = {path.relative_to(top).as_posix(): inspect_image(path).problem for path in iterate_images(top)}
+    assert found.pop("linked/p1/a.png") is None
+    assert found == {
+        "gone.png": "cannot be read: a link to nothing",
+        "zero.png": "a device, not a file",
+        "pipe.png": "a pipe, not a file",
+        **dict.fromkeys(
+            ("p0/up", "p0/out", "twice"), "a link to a folder that it lies in, or that was read already: not followed"
+        ),
+    }
+
+
+def test_a_file_that_changed_since_it_was_listed_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (16, 16)).save(tmp_path / "a.png")
+    sha256 = inspect_image(tmp_path / "a.png").sha256
+    read_radiograph(tmp_path / "a.png", sha256=sha256)
+    Image.new("L", (16, 16), 9).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="changed") as caught:
+        read_radiograph(tmp_path / "a.png", sha256=sha256)
+    assert caught.value.file == tmp_path / "a.png"
 
 
 def test_images_are_found_folder_by_folder(tmp_path: Path) -> None:

@@ -61,8 +61,7 @@ def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
         return
     links = findings.copies.links
     arrays: dict[str, Any] = {
-        f"link {name}": links[name].to_numpy(str if name in _WORDS else float if len(links) else None)
-        for name in LINK_COLUMNS
+        f"link {name}": links[name].to_numpy(str if name in _WORDS else float) for name in LINK_COLUMNS
     }
     arrays["appearance names"] = np.array(findings.appearance.columns, dtype=str)
     arrays = {MARK: np.array(0)} | arrays  # first, so that the file is known as ours

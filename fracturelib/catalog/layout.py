@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,8 @@ import pandas as pd
 from fracturelib.catalog.naming import class_label, recognised_classes, split_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.images import is_visible, named_like_an_image, visible_files
-from fracturelib.writing.words import counted, few
+from fracturelib.images import is_folder, is_visible, named_like_an_image, visible_files
+from fracturelib.writing.words import counted, few, printable
 
 
 def list_files(root: Path) -> pd.DataFrame:
@@ -20,15 +21,24 @@ def list_files(root: Path) -> pd.DataFrame:
     Raises:
         CatalogError: no such folder, nothing in it, no class folders, or one whose name is not recognised.
     """
-    if not root.is_dir():
-        what = "the data folder is a file" if root.exists() else "the data folder does not exist"
-        raise layout_error(what, root)
+    check_root(root)
     splits = [(folder, split_name(folder.name)) for folder in _folders(root) if split_name(folder.name)]
     rows = [row for folder, split in splits or [(root, "test")] for row in _list_split(root, folder, split)]
     if not rows:
         raise layout_error("the data folder holds no files", root)
     _warn_of_strays(root, {path for path, _, _ in rows})
     return pd.DataFrame(rows, columns=["path", "split", "label"])
+
+
+def check_root(root: Path) -> None:
+    """Raise CatalogError unless the data set's folder is there, can be read and has a name that can be written."""
+    if not is_folder(root):
+        what = "the data folder is a file" if root.exists() else "the data folder does not exist"
+        raise layout_error(what, root)
+    if printable(str(root)) != str(root):
+        what = "the name of the data folder is not UTF-8"
+        raise CatalogError(what, file=printable(str(root)), cure="rename it: a run could not say where its data are")
+    _children(root)
 
 
 def is_flat(table: pd.DataFrame) -> bool:
@@ -49,14 +59,23 @@ def check_splits(table: pd.DataFrame, root: Path, *, make_split: bool) -> None:
         raise layout_error(f"{named} is missing or empty", root, cure=cure)
 
 
-def check_classes(table: pd.DataFrame, root: Path) -> None:
-    """Every split that is there has usable files of both classes."""
+def check_classes(table: pd.DataFrame, root: Path, skipped: Sequence[dict[str, str]] = ()) -> None:
+    """Every split that is there has usable files of both classes; `skipped` are those that are not usable."""
+    bad = [f"{one['path']} ({one['problem']})" for one in skipped]
     if table.empty:
-        raise layout_error("not one file in the class folders is a usable image", root)
+        raise _unusable("not one file in the class folders is a usable image", root, bad)
     for split, labels in table.groupby("split", sort=False)["label"]:
         if labels.nunique() < len(CLASS_NAMES):
             where = "the folder" if is_flat(table) else f"'{split}'"
-            raise layout_error(f"{where} has usable images of one class only: {CLASS_NAMES[labels.iloc[0]]}", root)
+            raise _unusable(f"{where} has usable images of one class only: {CLASS_NAMES[labels.iloc[0]]}", root, bad)
+
+
+def _unusable(what: str, root: Path, bad: Sequence[str]) -> CatalogError:
+    """A layout error, unless files that cannot be used are the likelier cause."""
+    if not bad:
+        return layout_error(what, root)
+    cause = f"not usable as radiographs: {few(bad)}"
+    return CatalogError(what, file=root, cause=cause, cure="mend these files, or allow to read them (chmod -R u+rX)")
 
 
 def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> CatalogError:
@@ -69,7 +88,7 @@ def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> Cat
 
 def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, int]]:
     """(path, split, label) of every file below one split folder; none where that is empty."""
-    if not any(is_visible(child.name) for child in folder.iterdir()):
+    if not _children(folder):
         return []
     classes = [(child, class_label(child.name)) for child in _folders(folder)]
     unknown = [child.name for child, label in classes if label is None]
@@ -86,20 +105,36 @@ def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, in
     return [(file.relative_to(root).as_posix(), split, label) for file, label in files]
 
 
+def _children(folder: Path) -> list[Path]:
+    """The visible files and folders in a folder, sorted."""
+    try:
+        return sorted(child for child in folder.iterdir() if is_visible(child.name))
+    except OSError as error:
+        cause = "this user may not read it, or the disk is damaged"
+        cure = "allow to read it (chmod -R u+rX), or take it out of the data folder"
+        raise CatalogError(
+            f"a folder cannot be read: {error.strerror or error}", file=folder, cause=cause, cure=cure
+        ) from error
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and is_visible(child.name))
+    return [child for child in _children(folder) if is_folder(child)]
 
 
 def _found(root: Path) -> str:
     """What lies in a folder, and a hint where the data set is one level further down, as in many archives."""
-    if not root.is_dir():
+    if not is_folder(root):
         return "a typing error in the path, or data that has not been fetched yet"
-    names = sorted(child.name + "/" * child.is_dir() for child in root.iterdir() if is_visible(child.name))
+    names = [child.name + "/" * is_folder(child) for child in _children(root)]
     if not names:
         return "the folder is empty"
     lines = [f"the folder holds {few(names, 8)}"]
     for child in _folders(root):
-        inside = sorted(grandchild.name + "/" for grandchild in _folders(child))
+        try:
+            inside = [grandchild.name + "/" for grandchild in _folders(child)]
+        except CatalogError:
+            lines.append(f"{child.name}/ cannot be read")
+            continue
         if split_name(child.name):
             lines.append(f"{child.name}/ holds {few(inside, 8) or 'no folders'}")
         elif any(split_name(name[:-1]) or class_label(name[:-1]) is not None for name in inside):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fracturelib.catalog.layout import layout_error
+from fracturelib.catalog.layout import check_root, layout_error
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_label, source_ids, split_name
 from fracturelib.catalog.split_list import apply_split_list
@@ -51,8 +51,7 @@ def survey(root: str | Path) -> pd.DataFrame:
         CatalogError: no such folder, no image in it, or a broken metadata.csv.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise layout_error("the data folder is a file" if root.exists() else "the data folder does not exist", root)
+    check_root(root)
     files = [file.relative_to(root).as_posix() for file in visible_files(root) if _counts(file, root)]
     if not files:
         raise layout_error("the data folder holds no images", root)

@@ -23,9 +23,9 @@ from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.splits import deal, group_numbers, grouping_column, join_equal_pixels, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.images import inspect_image
+from fracturelib.images import ImageFacts, inspect_image
 from fracturelib.runtime import available_cores
-from fracturelib.writing.words import counted, few
+from fracturelib.writing.words import counted, few, printable
 
 COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std")
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
@@ -72,7 +72,7 @@ def read_catalog(
     if not keep_conflicts:
         table, conflicts = _without_conflicts(table)
         skipped += conflicts
-    check_classes(table, root)
+    check_classes(table, root, skipped)
     table["source_id"] = source_ids(table["path"])
     table = join_metadata(table[[*COLUMNS, "content"]], root / "metadata.csv")
     table = join_equal_pixels(table).drop(columns="content")
@@ -90,12 +90,22 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 
 def inspect_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once."""
+    """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once.
+
+    A name that is no UTF-8 is escaped, and makes the file unusable: neither tables nor pages could name it.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
         warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised by the caller
-        found = pool.map(inspect_image, [root / path for path in table["path"]])
+        found = pool.map(_inspect_named, [root / path for path in table["path"]])
         facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))
-    return table.join(pd.DataFrame(facts, index=table.index))
+    return table.assign(path=table["path"].map(printable)).join(pd.DataFrame(facts, index=table.index))
+
+
+def _inspect_named(file: Path) -> ImageFacts:
+    """The facts of a file whose name can be written into a table; the name of another one is its problem."""
+    if printable(str(file)) != str(file):
+        return ImageFacts(problem="its name is not UTF-8: rename it")
+    return inspect_image(file)
 
 
 def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
@@ -123,8 +133,8 @@ def _complain(what: str, done: str, named: str, root: Path, strict: bool) -> Non
         raise CatalogError(
             f"{what}: {named}",
             file=root,
-            cause="an interrupted copy or download, or files that are no images",
-            cure="fetch or remove these files, or leave out --strict (strict=True)",
+            cause="an interrupted copy or download, files that are no images, or a missing permission",
+            cure="fetch, remove or allow to read these files, or leave out --strict (strict=True)",
         )
     warnings.warn(f"{what}, {done}: {named}", DataWarning, stacklevel=4)
 

@@ -1,7 +1,7 @@
 """Any image file on disk → a greyscale radiograph, or an error that names file, cause and cure."""
 
 from fracturelib.images.formats import FORMAT_NAMES, IMAGE_SUFFIXES
-from fracturelib.images.listing import is_visible, iterate_images, named_like_an_image, visible_files
+from fracturelib.images.listing import is_folder, is_visible, iterate_images, named_like_an_image, visible_files
 from fracturelib.images.reading import ImageFacts, inspect_image, measure_grey, read_radiograph
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ImageFacts",
     "inspect_image",
+    "is_folder",
     "is_visible",
     "iterate_images",
     "measure_grey",

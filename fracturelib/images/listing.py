@@ -9,6 +9,7 @@ from pathlib import Path
 from fracturelib.errors import ImageError
 from fracturelib.images.formats import IMAGE_SUFFIXES
 
+_Identity = tuple[int, int]
 _SYSTEM_NAMES = ("__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
@@ -34,19 +35,74 @@ def iterate_images(path: str | Path) -> Iterator[Path]:
 
 
 def named_like_an_image(file: Path) -> bool:
-    """Whether the name ends like that of an image."""
-    return file.suffix.lower() in IMAGE_SUFFIXES
+    """Whether the name ends like that of an image; or it is a folder, which `visible_files` could not search."""
+    return file.suffix.lower() in IMAGE_SUFFIXES or is_folder(file)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder that can be seen; where nothing can be seen it is not."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, without what operating systems leave there (`.DS_Store`, `__MACOSX`)."""
+    """All files below a folder, sorted, without what operating systems leave there (`.DS_Store`, `__MACOSX`).
+
+    Links to files and folders are followed. A folder that cannot be read stands here itself, and so does a link to a
+    folder that was followed before or that it lies in: reading them as an image says what is wrong with them.
+    """
     return sorted(_walk(folder))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if is_visible(name))
-        yield from (Path(parent, name) for name in sorted(names) if is_visible(name))
+def _walk(top: Path) -> Iterator[Path]:
+    """What `visible_files` says, folder by folder, sorted within each."""
+    above = {_identity(parent) for real in (top.absolute(), top.resolve()) for parent in real.parents}
+    followed: set[_Identity] = set()
+    waiting = [(top, frozenset(above))]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            above |= {_identity(folder)}
+            files, folders = _names(folder)
+        except OSError:
+            yield folder
+            continue
+        yield from (folder / name for name in files)
+        inside = []
+        for path in (folder / name for name in folders):
+            if path.is_symlink():
+                target = _identity(path)
+                if target in above or target in followed:
+                    yield path
+                    continue
+                followed.add(target)
+            inside.append((path, above))
+        waiting += reversed(inside)
+
+
+def _names(folder: Path) -> tuple[list[str], list[str]]:
+    """The sorted names of the visible files and of the visible folders in a folder."""
+    names: tuple[list[str], list[str]] = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_visible(entry.name):
+                names[_is_folder(entry)].append(entry.name)
+    return sorted(names[0]), sorted(names[1])
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: whoever reads it says so
+        return False
+
+
+def _identity(folder: Path) -> _Identity:
+    """What is the same for a folder and every link to it."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def is_visible(name: str) -> bool:

@@ -44,7 +44,9 @@ class ImageFacts:
     problem: str | None = None
 
 
-def read_radiograph(path: str | Path, *, target_side: int | None = None, strict: bool = False) -> NDArray[np.uint8]:
+def read_radiograph(
+    path: str | Path, *, target_side: int | None = None, strict: bool = False, sha256: str | None = None
+) -> NDArray[np.uint8]:
     """Read one file as a greyscale radiograph, with bright bone as stored.
 
     EXIF orientation is applied. Integers wider than 8 bits and floats are scaled by their own range:
@@ -58,15 +60,20 @@ def read_radiograph(path: str | Path, *, target_side: int | None = None, strict:
             JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size; the result's short side is still at
             least `target_side`.
         strict: refuse a JPEG that ends early instead of decoding it as far as it goes.
+        sha256: of the file as it was when it was listed; refuse one that was changed since.
 
     Returns:
         uint8 array, (H, W).
 
     Raises:
-        ImageError: no such file, not an image, damaged, too large or too small.
+        ImageError: no such file, not an image, damaged, too large, too small or changed.
     """
     try:
-        decoder = open_image(read_bytes(path))
+        data = read_bytes(path)
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            cause, cure = "it was replaced while the program ran", "start again, with files that stay as they are"
+            raise ImageError("the file changed since the data set was read", cause=cause, cure=cure)
+        decoder = open_image(data)
         pixels, truncated = _decode(decoder, target_side)
     except ImageError as error:
         raise ImageError(error.what, file=path, cause=error.cause, cure=error.cure) from error.__cause__

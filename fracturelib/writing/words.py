@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
 
@@ -11,7 +12,12 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 def few(names: Sequence[str], limit: int = 5) -> str:
     """Up to five names and how many more there are."""
     more = f", and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return printable(", ".join(names[:limit]) + more)
+
+
+def printable(name: str) -> str:
+    """The name of a file with its bytes that are no UTF-8 escaped: a Latin-1 é becomes \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def counted(number: int, noun: str) -> str:
