@@ -140,7 +140,9 @@ def test_fonts_can_be_read_from_the_last_row():
 @pytest.mark.parametrize("path", SERIES, ids=name)
 def test_the_template_is_kept(path):
     number = path.name[:2]
-    assert text(cells(path)[0]).startswith(f"# {number} · ")
+    opening = text(cells(path)[0])
+    assert opening.startswith(f"# {number} · ") and "\n\n**The question: " in opening
+    assert re.search(r"^\*(?:.*\n)*?.*reading.*(?:\n.*)*\*$", opening, re.M), "minutes of computing and of reading"
     headings = re.findall(r"^## (.+)$", "\n".join(map(text, cells(path, "markdown"))), re.M)
     order = [
         next((place for place, heading in enumerate(headings) if wanted in heading), None)
@@ -149,10 +151,21 @@ def test_the_template_is_kept(path):
     assert None not in order and order == sorted(order), headings
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells(path, "code")) == 1
     assert sum("<details>" in text(cell) for cell in cells(path, "markdown")) >= 3
-    assert sum(bool(re.search(r"^\s*assert ", text(cell), re.M)) for cell in cells(path, "code")) >= 3
-    guesses = re.findall(r"\*\*(?:Predict\.|Your guess first|(?:Two|Three|Four) guesses)", prose(path))
+    claims = [cell for cell in cells(path, "code") if re.search(r"^assert ", text(cell), re.M)]
+    assert len(claims) >= 3 and all("claim" in cell["metadata"].get("tags", []) for cell in claims)
+    guesses = re.findall(r"\*\*(?:Your guess first:\*\*|Three guesses before you start)", prose(path))
     assert len(guesses) >= 3, "ask for a guess before each result"
     assert (path.parent / "solutions" / f"{path.stem}_solutions.ipynb").exists()
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_there_is_one_voice(path):
+    """Words of the dialects that there were: questions, captions and exercises look alike."""
+    other = r"\*\*Predict\.|\*\*Interpret\.|Checkpoint \d|One question|Figures? \d|Exercise \d(?:[.]| ·) |\blearned\b"
+    found = re.findall(rf"{other}|\bdear(?:er|est|ly)?\b", prose(path))
+    assert not found, found
+    if path.parent.name == "solutions":
+        assert re.match(r"# \d\d · .+: solutions\n\nTry the \[exercises\]", text(cells(path)[0]))
 
 
 def test_the_series_is_one_story_and_each_leads_to_the_next():
