@@ -256,7 +256,7 @@ def test_probes_are_shown_in_the_report_and_the_card(parts, tmp_path):
     for words in (
         "more often than by chance",
         "always pointing at the middle",
-        "the probability ends lower than after erasing an equal box elsewhere",
+        "It ends lower than after erasing an equal box elsewhere",
         "noise: standard deviation 0.05",
         "lower than on the unchanged pictures",
         "The least certain images",

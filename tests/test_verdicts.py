@@ -9,7 +9,7 @@ import pytest
 
 from fracturelib.evaluation import Scored, compare, evaluate
 from fracturelib.evaluation.intervals import verdict_on
-from fracturelib.writing.verdicts import Reason, Verdict, explained, subgroup_caution, told
+from fracturelib.writing.verdicts import Reason, Verdict, erasing_told, explained, subgroup_caution, told
 from tests.helpers.predictions import simulated
 
 
@@ -60,3 +60,11 @@ def test_values_read_well_in_files_and_come_back_as_what_they_were():
     assert [Verdict(text) for text in again["verdict"]] == table["verdict"].tolist()
     few = json.loads(json.dumps(evaluate(simulated(sources=6), threshold=0.5, resamples=20).to_dict()))
     assert {row["reason"] for row in few["scores"]} <= {*map(str, Reason)} - {""}
+
+
+def test_erasing_the_fracture_is_told_by_itself_and_against_the_control():
+    raised = erasing_told(Verdict.NEITHER, Verdict.LOWER)
+    assert "did not change" in raised and "lower than after erasing an equal box elsewhere" in raised
+    assert erasing_told(Verdict.HIGHER, Verdict.LOWER).startswith("Erasing the fracture raised")
+    assert "No difference is shown" in erasing_told(Verdict.LOWER, Verdict.NEITHER)
+    assert "too few" in erasing_told(Verdict.UNKNOWN, Verdict.UNKNOWN)

@@ -13,7 +13,7 @@ from fracturelib.stress import describe_level
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.numbers import number, percent
 from fracturelib.writing.tables import MISSING, cell, grid
-from fracturelib.writing.verdicts import subgroup_caution, told
+from fracturelib.writing.verdicts import erasing_told, subgroup_caution, told
 
 QUANTITIES = {
     "brier": "Brier score (0 is perfect; always saying 0.5 gives 0.25)",
@@ -172,7 +172,7 @@ def _localisation_sentences(table: pd.DataFrame) -> list[str]:
 def _occlusion(table: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for row in table.to_dict("records"):
-        said = told(row["verdict"], row["reason"], higher="rises", lower="falls", neither="no change shown")
+        said = told(row["verdict"], row["reason"], higher="above 0", lower="below 0", neither="no change shown")
         rows.append([row["erased"], cell(row["value"], row["low"], row["high"], signed=True), said])
     return grid(["erased from the picture", "mean change of P(fractured)", "in words"], rows, numeric=(1,), wide=2)
 
@@ -180,7 +180,5 @@ def _occlusion(table: pd.DataFrame) -> dict[str, Any]:
 def _occlusion_sentence(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
-    row = table.set_index("erased").loc["difference"]
-    none = "No difference is shown between erasing the fracture and erasing an equal box elsewhere."
-    ends = "After erasing the fracture the probability ends {} than after erasing an equal box elsewhere."
-    return told(row["verdict"], higher=ends.format("higher"), lower=ends.format("lower"), neither=none, unknown=none)
+    verdicts = table.set_index("erased")["verdict"]
+    return erasing_told(verdicts["the fracture"], verdicts["difference"])

@@ -87,6 +87,21 @@ def told(
     return {Verdict.HIGHER: higher, Verdict.LOWER: lower, Verdict.NEITHER: neither}[verdict]
 
 
+def erasing_told(fracture: Verdict, difference: Verdict) -> str:
+    """What erasing the fracture shows: by itself, and against the control, an equal box elsewhere that was erased."""
+    if fracture == Verdict.UNKNOWN or difference == Verdict.UNKNOWN:
+        return "There are too few images to say what erasing the fracture does."
+    alone = {
+        Verdict.LOWER: "Erasing the fracture lowered the probability",
+        Verdict.HIGHER: "Erasing the fracture raised the probability",
+    }.get(fracture, "Erasing the fracture did not change the probability by more than chance would")
+    against = {
+        Verdict.LOWER: "It ends lower than after erasing an equal box elsewhere.",
+        Verdict.HIGHER: "It ends higher than after erasing an equal box elsewhere.",
+    }.get(difference, "No difference is shown between erasing the fracture and erasing an equal box elsewhere.")
+    return f"{alone}. {against}"
+
+
 def subgroup_caution(with_fracture: int, without: int, unit: str, reason: Reason = Reason.NONE) -> str:
     """What a reader must know about the scores of a group with so many units of each class; `reason` of its scores."""
     small = 0 < max(with_fracture, without) < FEWEST_UNITS
