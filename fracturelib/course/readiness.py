@@ -37,6 +37,7 @@ SETS: dict[str, dict[str, Any]] = {
     "simulated": {},
     "leaky-240": {"counts": 240, "leaky": True, "seed": 0},
     "simulated-other-device-120": {"counts": {"test": 120}, "device_shift": True, "seed": 1},
+    "simulated-fresh-240": {"counts": {"test": 240}, "seed": 2},
 }
 # The run that notebooks 03, 04 and 06 share: its folder in runs/, and its settings except the data.
 RUN, RUN_CONFIG = "notebook", TrainConfig(image_size=160, views=2, seed=0)
