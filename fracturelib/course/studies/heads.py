@@ -140,15 +140,21 @@ def run_table(runs: Sequence[HeadRun]) -> pd.DataFrame:
                 "patience": run.config.patience,
                 "images": run.images,
                 "epochs run": len(run.history),
-                "epoch kept": run.history.attrs["best_epoch"],
-                "training loss": f"{run.best['train_loss']:.3f}",
-                "validation loss": f"{run.best['val_loss']:.3f}",
-                "validation AUC": f"{run.best['val_auc']:.3f}",
+                **at_the_kept_epoch(run.history),
                 "seconds": f"{run.seconds:.1f}",
             }
             for run in runs
         ]
     )
+
+
+def at_the_kept_epoch(history: pd.DataFrame) -> dict[str, int | str]:
+    """Columns of a table of runs: the epoch whose weights were kept, and the losses and the AUC of that epoch."""
+    best = kept_epoch(history)
+    names = {"train_loss": "training loss", "val_loss": "validation loss", "val_auc": "validation AUC"}
+    return {"epoch kept": history.attrs["best_epoch"]} | {
+        f"{name} at the kept epoch": f"{best[column]:.3f}" for column, name in names.items()
+    }
 
 
 def ending(run: HeadRun) -> str:

@@ -18,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
-from fracturelib.course.studies.heads import choose_images, choose_rows, kept_epoch
+from fracturelib.course.studies.heads import at_the_kept_epoch, choose_images, choose_rows, kept_epoch
 from fracturelib.errors import ConfigError
 from fracturelib.features import FeatureDataset
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader
@@ -262,10 +262,7 @@ def step_table(runs: Mapping[str, StepwiseRun]) -> pd.DataFrame:
                 "trained in turn": " → ".join(dict.fromkeys(step.stage for step in run.steps)),
                 "images": run.images,
                 "epochs": len(run.history),
-                "epoch kept": run.history.attrs["best_epoch"],
-                "training loss": f"{run.best['train_loss']:.3f}",
-                "validation loss": f"{run.best['val_loss']:.3f}",
-                "validation AUC": f"{run.best['val_auc']:.3f}",
+                **at_the_kept_epoch(run.history),
                 "seconds": f"{run.seconds:.0f}",
             }
             for name, run in runs.items()
