@@ -33,6 +33,7 @@ def readers_against_model(
     *,
     threshold: float,
     own: int | None = None,
+    who: str = "you",
     ax: Axes,
 ) -> Axes:
     """The model's ROC curve with its threshold, and every reader as a point; the own one with its 95 % intervals.
@@ -42,6 +43,7 @@ def readers_against_model(
         labels, probabilities: (n,) of the model, on all the pictures that it was tested on.
         threshold: of the model.
         own: the `reader` to be shown boldly; None shows all alike, and their mean.
+        who: what this reader is called.
     """
     roc_curve(labels, probabilities, threshold=threshold, ax=ax)
     others = readers[readers["reader"] != own]
@@ -62,29 +64,30 @@ def readers_against_model(
             color=OWN,
             markersize=10,
             capsize=4,
-            label=f"you, {row.n} cases, 95 % intervals",
+            label=f"{who}, {row.n} cases, 95 % intervals",
         )
     legend_above(ax, columns=1)
     return ax
 
 
 def disagreement_gallery(
-    read: pd.DataFrame, *, heat: Callable[[pd.DataFrame], np.ndarray] | None = None
+    read: pd.DataFrame, *, heat: Callable[[pd.DataFrame], np.ndarray] | None = None, who: str = "you"
 ) -> Figure | str:
     """The cases on which reader, model and truth do not agree, up to `MOST_CASES`, with the box of the fracture.
 
     Args:
         read: from `with_model`; it knows the folder of the files.
         heat: rows → Grad-CAM maps (n, S, S), 0…1, laid over the pictures; None shows the pictures alone.
+        who: what the reader is called.
     """
     rows = disagreements(read).iloc[:MOST_CASES]
     if rows.empty:
-        return "You, the model and the truth agree on every case."
+        return f"{who.capitalize()}, the model and the truth agree on every case."
     pictures = [read_radiograph(root_of(read) / path) for path in rows["path"]]
     if heat is not None:
         pictures = [plots.heat_overlay(picture, warm) for picture, warm in zip(pictures, heat(rows), strict=True)]
     titles = [
-        f"truth: {CLASS_NAMES[row.label]}\nyou: {CLASS_NAMES[row.called]}\nmodel: P(fractured) {row.probability:.2f}"
+        f"truth: {CLASS_NAMES[row.label]}\n{who}: {CLASS_NAMES[row.called]}\nmodel: P(fractured) {row.probability:.2f}"
         for row in rows.itertuples()
     ]
     figure = plt.figure(figsize=(2.6 * GALLERY_COLUMNS, 3.9 * -(-len(rows) // GALLERY_COLUMNS)), layout="constrained")

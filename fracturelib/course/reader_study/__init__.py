@@ -2,7 +2,7 @@
 
 from fracturelib.course.reader_study.files import pool_readings, save_reading
 from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, disagreements, with_model
-from fracturelib.course.reader_study.session import SURENESS, Reading, choose_cases, simulated_reader
+from fracturelib.course.reader_study.session import SURENESS, Reading, choose_cases, simulated_reader, stand_in_reader
 
 __all__ = [
     "SURENESS",
@@ -15,5 +15,6 @@ __all__ = [
     "pool_readings",
     "save_reading",
     "simulated_reader",
+    "stand_in_reader",
     "with_model",
 ]

@@ -16,24 +16,25 @@ from fracturelib.plots.style import STYLE
 from fracturelib.writing.numbers import estimate, percent
 
 
-def side_by_side(read: pd.DataFrame) -> pd.DataFrame:
+def side_by_side(read: pd.DataFrame, *, who: str = "you") -> pd.DataFrame:
     """Reader and model on the same cases, each value with its 95 % interval; `read` is from `with_model`."""
-    who = {
-        "you": call_scores(read["label"], read["called"], ratings(read["called"], read["sure"])),
+    scored = {
+        who: call_scores(read["label"], read["called"], ratings(read["called"], read["sure"])),
         "the model": call_scores(read["label"], read["model_called"], read["probability"]),
     }
     found = {
-        name: [estimate(row.value, row.low, row.high, 2) for row in table.itertuples()] for name, table in who.items()
+        name: [estimate(row.value, row.low, row.high, 2) for row in table.itertuples()]
+        for name, table in scored.items()
     }
-    return pd.DataFrame({"on these cases": [HEADLINE[metric] for metric in who["you"]["metric"]], **found})
+    return pd.DataFrame({"on these cases": [HEADLINE[metric] for metric in scored[who]["metric"]], **found})
 
 
-def agreement_table(read: pd.DataFrame) -> pd.DataFrame:
+def agreement_table(read: pd.DataFrame, *, who: str = "you") -> pd.DataFrame:
     """Cohen's kappa of each two of reader, model and truth."""
     pairs = {
-        "you and the truth": ("called", "label"),
+        f"{who} and the truth": ("called", "label"),
         "the model and the truth": ("model_called", "label"),
-        "you and the model": ("called", "model_called"),
+        f"{who} and the model": ("called", "model_called"),
     }
     rows = []
     for name, (first, second) in pairs.items():
@@ -66,6 +67,6 @@ def reading_results(
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6.6, 7.4))
         readers_against_model(own, predictions["label"], predictions["probability"], threshold=threshold, own=1, ax=ax)
-    parts = "Where reader, model and truth part. The frame has the colour of the truth; the box marks the fracture"
-    warm = "; the warm places spoke for a fracture to the model (Grad-CAM)." if heat is not None else "."
+    parts = "Where reader, model and truth disagree. The frame has the colour of the truth; the box marks the fracture"
+    warm = "; the warm places made the model say fractured (Grad-CAM)." if heat is not None else "."
     return [figure, side_by_side(read), agreement_table(read), parts + warm, disagreement_gallery(read, heat=heat)]

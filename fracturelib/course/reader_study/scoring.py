@@ -71,7 +71,8 @@ def cohens_kappa(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> dict[
         seed: of the bootstrap over cases behind the interval.
 
     Returns:
-        kappa, low, high (95 %, NaN below 10 cases), agreement (share of equal calls), expected (the same by chance), n.
+        kappa, low, high (95 %; NaN below 10 cases, and at full agreement or none, where the bootstrap has no width),
+        agreement (share of equal calls), expected (the same by chance), n.
         kappa is NaN where both say one and the same thing of every case: chance alone would agree fully, too.
 
     Raises:
@@ -83,7 +84,7 @@ def cohens_kappa(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> dict[
     cells = np.bincount(2 * a + b, minlength=4)  # not/not, not/fractured, fractured/not, fractured/fractured
     agreement, expected, kappa = (values.item() for values in _agreement(cells[None].astype(float)))
     low = high = np.nan
-    if len(a) >= FEWEST_CASES and not np.isnan(kappa):
+    if len(a) >= FEWEST_CASES and 0 < agreement < 1 and not np.isnan(kappa):
         # To draw cases with replacement is to draw the four cells from a multinomial distribution.
         drawn = np.random.default_rng(seed).multinomial(len(a), cells / len(a), size=RESAMPLES)
         low, high = np.nanquantile(_agreement(drawn.astype(float))[2], (0.025, 0.975)).tolist()
