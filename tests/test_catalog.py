@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -277,6 +278,68 @@ def test_contradicting_labels_are_warned_about(make_tree: MakeTree, names: bool)
     write_metadata(root, plain, label=labels.map({0: "Normal", 1: "fractured"}) if names else labels)
     with pytest.warns(DataWarning, match=r"class of 1 of 32 files.*not fractured/s0001"):
         assert read_catalog(root)["label"].tolist() == plain["label"].tolist()
+
+
+PATIENTS = ["A", "B", "A", "B"] * 3
+
+
+@pytest.mark.parametrize(
+    ("header", "separator", "encoding", "end"),
+    [
+        ("file,PatientID", ",", "utf-8", ""),
+        ("File, patient_id", ", ", "utf-8-sig", ""),
+        ("file;Patient ID", ";", "utf-8", ""),
+        ("sep=;\nFILE;patient-id", ";", "utf-8", ""),
+        ("file\tpatient", "\t", "utf-16", ""),
+        ("file,patient_id,", ",", "utf-8", ","),
+        ("file,patient_id", ",", "utf-8", ","),
+    ],
+)
+def test_patients_are_read_however_the_table_spells_them(
+    make_tree: MakeTree, header: str, separator: str, encoding: str, end: str
+) -> None:
+    root = make_tree({"train": 2, "val": 2, "test": 2})
+    for file in root.rglob("s*.png"):
+        file.rename(file.with_name(unicodedata.normalize("NFD", "ñ") + file.name))
+    paths = [unicodedata.normalize("NFC", path) for path in read_catalog(root)["path"]]
+    lines = [f"{path}{separator} {patient} {end}" for path, patient in zip(paths, PATIENTS, strict=True)]
+    (root / "metadata.csv").write_bytes("\n".join([header, *lines]).encode(encoding))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert read_catalog(root)["patient_id"].tolist() == PATIENTS
+    assert len(said) == (separator in ";\t")
+
+
+def test_metadata_of_other_files_is_an_error_and_that_of_a_larger_set_is_not(make_tree: MakeTree) -> None:
+    root = make_tree()
+    table = read_catalog(root)
+    write_metadata(root, table.assign(path=table["path"].str.removesuffix(".png")), patient_id="A")
+    with pytest.raises(CatalogError, match="0 of 32 rows") as caught:
+        read_catalog(root)
+    assert "s0001' where the folder holds" in caught.value.cause
+    more = [f"train/fractured/other{number}.png" for number in range(40)]
+    pd.DataFrame({"file": [*table["path"], *more], "age": 9}).to_csv(root / "metadata.csv", index=False)
+    assert read_catalog(root)["age"].notna().all()
+
+
+def test_odd_columns_cost_themselves_and_one_sentence(make_tree: MakeTree) -> None:
+    root = make_tree()
+    table = read_catalog(root)
+    odd = {"probability": 1, "bit_depth": 2, "long": "1" * 400, "patient_id": ["unknown", *["P"] * 31]}
+    boxes = [(1, 2, 3, 4), ("a", "b", "c", "d"), (1, 2, 3, None), (1, 2, -3, 4), (9e99, 2, 3, 4), *[(None,) * 4] * 27]
+    write_metadata(root, table, **odd, **dict(zip(BOX, map(list, zip(*boxes, strict=True)), strict=True)))
+    with pytest.warns(DataWarning) as said:
+        read = read_catalog(root)
+    assert [str(one.message).split(": ")[1].split(" ")[0] for one in said] == ["not", "4"]
+    assert read[list(BOX)].notna().all(axis=1).tolist() == [True] + [False] * 31
+    assert list(read.columns) == [*COLUMNS, "long", "patient_id", *BOX] and read["patient_id"].notna().sum() == 31
+    wide = pd.DataFrame(1, index=range(32), columns=[f"c{number}" for number in range(1000)])
+    pd.concat([pd.DataFrame({"file": table["path"], "Region": "hand"}), wide], axis=1).to_csv(
+        root / "metadata.csv", index=False
+    )
+    with pytest.warns(DataWarning, match="has 1,002 columns; only file, region are read") as said:
+        assert list(read_catalog(root).columns) == [*COLUMNS, "region"]
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(

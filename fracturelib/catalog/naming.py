@@ -57,12 +57,12 @@ def class_name(label: int) -> str:
 
 def class_label(folder: str) -> int | None:
     """0 or 1 for the name of a class folder ("Non_Fractured" → 0), None for any other name."""
-    return CLASS_FOLDERS.get(_plain(folder))
+    return CLASS_FOLDERS.get(plain(folder))
 
 
 def split_name(folder: str) -> str | None:
     """train, val or test for the name of a split folder ("Validation" → val), None for any other name."""
-    return SPLIT_FOLDERS.get(_plain(folder))
+    return SPLIT_FOLDERS.get(plain(folder))
 
 
 def recognised_classes() -> str:
@@ -118,14 +118,14 @@ def _source_id(relative_path: str, *, numbered_copies: bool) -> str:
 def _is_counter(stem: str) -> bool:
     """A number that starts anew in every folder, alone or behind a word that names no radiograph."""
     parts = _COUNTER.fullmatch(stem)
-    if parts is None or not (_is_word(parts["word"]) or not _plain(parts["word"])):
+    if parts is None or not (_is_word(parts["word"]) or not plain(parts["word"])):
         return False
     digits = parts["digits"] if parts["word"] else parts["digits"].lstrip("0")
     return len(digits) <= _LONGEST
 
 
 def _is_word(stem: str) -> bool:
-    return _plain(stem) in _WORDS
+    return plain(stem) in _WORDS
 
 
 def _original_stem(stem: str, *, numbered_copies: bool) -> str:
@@ -137,5 +137,6 @@ def _original_stem(stem: str, *, numbered_copies: bool) -> str:
     return stem
 
 
-def _plain(folder: str) -> str:
-    return re.sub(r"[\s_-]+", "", folder).casefold()
+def plain(name: str) -> str:
+    """A name without what people write differently: case, spaces, "_" and "-"."""
+    return re.sub(r"[\s_-]+", "", name).casefold()
