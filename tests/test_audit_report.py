@@ -147,13 +147,15 @@ def test_written_metadata_is_read_back_and_loses_nothing(leaky):
             "source_id": ["007", *[""] * (len(paths) - 2)],
             "age": [f"{n}.50" for n in range(len(paths) - 1)],
             "note": ["a, b", 'say "x"', "NA", *["ü"] * (len(paths) - 4)],
+            "note.1": "",
         }
     )
-    old.to_csv(leaky / "metadata.csv", index=False)
+    old.to_csv(leaky / "metadata.csv", index=False, header=["file", "source_id", "age", "note", "note"])
     result = audit(survey(leaky), names=False, progress=False)
     file = write_metadata(result)
     new = pd.read_csv(file, dtype=str, keep_default_na=False)
     pd.testing.assert_frame_equal(new.loc[: len(old) - 1, ["file", "age", "note"]], old[["file", "age", "note"]])
+    assert file.read_text(encoding="utf-8").startswith("file,source_id,age,note,note,source_id_before_audit\n")
     assert new.loc[0, "source_id_before_audit"] == "007"
     assert len(new) == len(old) + 2
     assert not list(leaky.glob(".*.part"))

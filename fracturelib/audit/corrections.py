@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +56,9 @@ def write_metadata(audit: Audit) -> Path:
         if again is None or not again.iloc[: len(old)][list(kept)].equals(kept):
             raise CatalogError("something of the old metadata.csv would be lost; it was left as it is", file=file)
 
-    _write(new, file, check)
+    # As they were: pandas numbers names that come twice.
+    names = [] if old is None else pd.read_csv(file, header=None, nrows=1, dtype=str, encoding="utf-8-sig").iloc[0]
+    _write(new, file, check, header=[*names, *new.columns[len(names) :]])
     return file
 
 
@@ -133,14 +135,16 @@ def _kept_columns(old: pd.DataFrame) -> list[str]:
     return [column for column in old if column not in ("source_id", BEFORE)]
 
 
-def _write(table: pd.DataFrame, file: Path, check: Callable[[Path], None]) -> None:
+def _write(
+    table: pd.DataFrame, file: Path, check: Callable[[Path], None], *, header: Sequence[str] | bool = True
+) -> None:
     """Write beside the final name, check, rename; a file that was there gives its mode."""
     try:
         check_replaceable(file)
         with replaced(file) as partial:
             if file.exists():
                 shutil.copymode(file, partial)
-            table.to_csv(partial, index=False, lineterminator="\n")
+            table.to_csv(partial, index=False, header=header, lineterminator="\n")
             check(partial)
     except OSError as error:
         raise CatalogError(
