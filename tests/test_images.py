@@ -40,7 +40,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def own_range(values: np.ndarray) -> np.ndarray:
-    """The oracle of the 16-bit scaling, in exact steps."""
+    """The oracle of the 16-bit scaling for pictures without padding and markers, in exact steps."""
     values = values.astype(np.float64)
     return np.rint(255 * (values - values.min()) / (values.max() - values.min())).astype(np.uint8)
 
@@ -201,10 +201,31 @@ def test_16_bit_scaling_holds_for_any_image(scratch: Path, values: np.ndarray) -
     if spread == 0:
         assert not read.any()
         return
-    exact = (values.astype(np.float64) - values.min()) / spread * 255
+    counted = values.astype(np.float64)
+    between = counted[(counted > counted.min()) & (counted < counted.max())]
+    if between.size:
+        p2, p98 = np.percentile(between, [2, 98])
+        fences = counted[(counted >= p2 - (p98 - p2)) & (counted <= p98 + (p98 - p2))]
+        counted = fences if np.ptp(fences) else counted
+    exact = np.interp(values, [counted.min(), counted.max()], [0, 255])
     assert np.abs(read - exact).max() <= 0.5 + 1e-9
     assert read.min() == 0
     assert read.max() == 255
+
+
+def test_neither_padding_nor_a_marker_nor_hot_pixels_darken_the_bone(tmp_path: Path) -> None:
+    y, x = np.mgrid[:128, :96]
+    anatomy = (30000 + 1500 * np.exp(-(((x - 48) / 20) ** 2)) * (1 + y / 128)).astype(np.uint16)  # 12 bits on an offset
+    for place, value in [
+        (np.s_[:2, :2], 65535), (np.s_[4:16, 4:14], 65535), (np.s_[:3], 0), (np.s_[:, :40], 0), (np.s_[0], 65535)
+    ]:  # fmt: skip
+        values = anatomy.copy()
+        values[place] = value
+        rest = np.ones(values.shape, bool)
+        rest[place] = False
+        read = read_radiograph(save(tmp_path / "a.png", values))
+        assert np.array_equal(read[rest], own_range(anatomy[rest])), place
+        assert (read[place] == (255 if value else 0)).all()
 
 
 @pytest.mark.parametrize("compressed", [False, True])
