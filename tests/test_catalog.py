@@ -126,6 +126,23 @@ def test_system_files_are_ignored_in_silence(make_tree: MakeTree) -> None:
         assert len(read_catalog(root)) == 32
 
 
+def test_the_cure_fits_what_was_found(make_tree: MakeTree) -> None:
+    root = make_tree()
+    with pytest.raises(CatalogError) as caught:
+        read_catalog(root.parent)
+    assert caught.value.cure == f"give the folder {root}"
+    for file in (root / "val/fractured").iterdir():
+        file.write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(CatalogError, match="one class only") as caught, pytest.warns(DataWarning):
+        read_catalog(root)
+    assert "a DICOM file" in caught.value.cause and "PNG" in caught.value.cure
+    for name in ("fractured", "not fractured"):
+        (root / "train" / name).rename(root / "train" / f"XR_{name}")
+    with pytest.raises(CatalogError, match="XR_fractured") as caught:
+        read_catalog(root)
+    assert "regions" in caught.value.cause and "rename" not in caught.value.cure
+
+
 def test_images_in_folders_below_the_class_are_read(make_tree: MakeTree) -> None:
     root = make_tree()
     for patient in ("p1", "p2"):

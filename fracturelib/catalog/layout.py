@@ -61,21 +61,22 @@ def check_splits(table: pd.DataFrame, root: Path, *, make_split: bool) -> None:
 
 def check_classes(table: pd.DataFrame, root: Path, skipped: Sequence[dict[str, str]] = ()) -> None:
     """Every split that is there has usable files of both classes; `skipped` are those that are not usable."""
-    bad = [f"{one['path']} ({one['problem']})" for one in skipped]
     if table.empty:
-        raise _unusable("not one file in the class folders is a usable image", root, bad)
+        raise unusable("not one file in the class folders is a usable image", root, skipped)
     for split, labels in table.groupby("split", sort=False)["label"]:
         if labels.nunique() < len(CLASS_NAMES):
             where = "the folder" if is_flat(table) else f"'{split}'"
-            raise _unusable(f"{where} has usable images of one class only: {CLASS_NAMES[labels.iloc[0]]}", root, bad)
+            what = f"{where} has usable images of one class only: {CLASS_NAMES[labels.iloc[0]]}"
+            raise unusable(what, root, skipped)
 
 
-def _unusable(what: str, root: Path, bad: Sequence[str]) -> CatalogError:
+def unusable(what: str, root: Path, skipped: Sequence[dict[str, str]]) -> CatalogError:
     """A layout error, unless files that cannot be used are the likelier cause."""
-    if not bad:
-        return layout_error(what, root)
-    cause = f"not usable as radiographs: {few(bad)}"
-    return CatalogError(what, file=root, cause=cause, cure="mend these files, or allow to read them (chmod -R u+rX)")
+    if not skipped:
+        return layout_error(what, root, cure="add images of the other class, in this layout")
+    named = few([f"{one['path']} ({one['problem']})" for one in skipped])
+    cure = "convert these files to PNG, fetch them again, or allow to read them (chmod -R u+rX)"
+    return CatalogError(what, file=root, cause=f"not usable as radiographs: {named}", cure=cure)
 
 
 def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> CatalogError:
@@ -83,6 +84,9 @@ def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> Cat
     two = ", ".join(f"{name}/" for name in reversed(CLASS_NAMES))
     tree = [f"{root.name or root}/", *(f"    {split + '/':7}with {two}" for split in SPLITS)]
     tree += [f"(a set that is only evaluated: just {two})"]
+    inner = [child for child in _folders(root) if _looks_like_a_set(child)] if is_folder(root) else []
+    if inner:
+        return CatalogError(what, file=root, cause=_found(root), cure=f"give the folder {inner[0]}")
     return CatalogError(what, file=root, cause=_found(root), cure="\n    ".join([cure, *tree]))
 
 
@@ -95,14 +99,29 @@ def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, in
     if not classes or (folder == root and len(unknown) == len(classes)):
         raise layout_error(f"there are no class folders in '{folder.name or folder}'", root)
     if unknown:
-        raise CatalogError(
-            f"unknown class folder: {few(unknown)}",
-            file=folder,
-            cause=f"its name is not among those that are recognised:\n    {recognised_classes()}",
-            cure=f"rename it to '{CLASS_NAMES[1]}' or '{CLASS_NAMES[0]}', or move it out of the data folder",
-        )
+        raise _unknown_classes(unknown, folder, all_of_them=len(unknown) == len(classes))
     files = [(file, label) for child, label in classes for file in visible_files(child)]
     return [(file.relative_to(root).as_posix(), split, label) for file, label in files]
+
+
+def _unknown_classes(names: Sequence[str], folder: Path, *, all_of_them: bool) -> CatalogError:
+    """Folders without a class; where all are, they may well say something else: a region, a patient."""
+    cause = f"its name is not among those that are recognised:\n    {recognised_classes()}"
+    cure = f"rename it to '{CLASS_NAMES[1]}' or '{CLASS_NAMES[0]}', or move it out of the data folder"
+    if all_of_them:
+        cause = "these folders may stand for regions, patients or kinds of fracture; a class is known by these names:\n"
+        cause += f"    {recognised_classes()}"
+        cure = f"sort the images into two folders, '{CLASS_NAMES[1]}' and '{CLASS_NAMES[0]}' (links will do)"
+    return CatalogError(f"unknown class folder: {few(names)}", file=folder, cause=cause, cure=cure)
+
+
+def _looks_like_a_set(folder: Path) -> bool:
+    """Whether a folder is laid out as a data set, one level further down than it was looked for."""
+    try:
+        inside = [child.name for child in _folders(folder)]
+    except CatalogError:
+        return False
+    return not split_name(folder.name) and any(split_name(name) or class_label(name) is not None for name in inside)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -137,7 +156,7 @@ def _found(root: Path) -> str:
             continue
         if split_name(child.name):
             lines.append(f"{child.name}/ holds {few(inside, 8) or 'no folders'}")
-        elif any(split_name(name[:-1]) or class_label(name[:-1]) is not None for name in inside):
+        elif _looks_like_a_set(child):
             lines.append(f"{child.name}/ looks like the data set: try that folder")
     return "\n    ".join(lines)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fracturelib.catalog.layout import check_root, layout_error
+from fracturelib.catalog.layout import check_root, layout_error, unusable
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_label, source_ids, split_name
 from fracturelib.catalog.split_list import apply_split_list
@@ -62,7 +62,7 @@ def survey(root: str | Path) -> pd.DataFrame:
     skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
     table = table[table["problem"].isna()].reset_index(drop=True)
     if table.empty:
-        raise layout_error("not one file in the data folder is a usable image", root)
+        raise unusable("not one file in the data folder is a usable image", root, skipped)
     table["source_id"] = source_ids(table["path"])
     table = in_order(table, (*SPLITS, NO_SPLIT))
     with warnings.catch_warnings():

@@ -22,6 +22,8 @@ def open_image(data: bytes) -> Decoder:
         decoder = family.open_file(data)
         if decoder is not None:
             return decoder
+    if data[128:132] == b"DICM":
+        raise ImageError("a DICOM file, which is not read", cure="convert it to 16-bit PNG")
     raise ImageError(
         "not an image that can be read",
         cause=f"the file is damaged, or is no {FORMAT_NAMES}",
