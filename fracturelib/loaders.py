@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from fracturelib.catalog import root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.images import read_radiograph
-from fracturelib.runtime import derive_seed, seeded
+from fracturelib.runtime import derive_seed, rank_and_size, seeded
 from fracturelib.transforms import apply_steps, eval_transform, split_transform, train_transform
 
 
@@ -119,24 +120,64 @@ class EpochSampler(Sampler[int]):
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 
+class TableLoader(DataLoader):
+    """A loader whose data set keeps its `.table`, row by row."""
+
+    dataset: Any
+
+
 class Loaders(NamedTuple):
     """One loader per split; a batch is (images (B, 3, S, S), labels (B,), row numbers (B,))."""
 
-    train: DataLoader
-    val: DataLoader
-    test: DataLoader
+    train: TableLoader
+    val: TableLoader
+    test: TableLoader
 
 
-def set_epoch(loader: DataLoader, epoch: int) -> None:
+class SharedBatches(Sampler[list[int]]):
+    """What one of several processes takes of a loader's batches: its part of each, or every n-th as a whole.
+
+    With parts, a batch of fewer rows than processes gives its first row to those that would have none.
+    """
+
+    def __init__(self, batches: Iterable[list[int]], *, parts: bool) -> None:
+        self.batches, self.parts = batches, parts
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rank, processes = rank_and_size()
+        if not self.parts:
+            return itertools.islice(iter(self.batches), rank, None, processes)
+        return (batch[rank::processes] or batch[:1] for batch in self.batches)
+
+
+def share(loader: TableLoader, *, parts: bool) -> TableLoader:
+    """A loader of this process's share of the batches; see `SharedBatches`."""
+    batches = SharedBatches(_batches(loader), parts=parts)
+    whole = loader.batch_sampler is None
+    how: dict[str, Any] = {"batch_size": None, "sampler": batches} if whole else {"batch_sampler": batches}
+    return TableLoader(loader.dataset, generator=loader.generator, num_workers=loader.num_workers, **how)
+
+
+def is_shared(loader: DataLoader) -> bool:
+    """Whether other processes hold the rest of this loader's batches."""
+    return isinstance(_batches(loader), SharedBatches)
+
+
+def _batches(loader: DataLoader) -> Any:
+    """What tells a loader the rows of its batches; the sampler does where the data set gives whole batches."""
+    return loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+
+
+def set_epoch(loader: TableLoader, epoch: int) -> None:
     """Tell a training loader which epoch comes: it chooses the order of the rows and the augmented view."""
-    sampler = loader.sampler
-    rows = sampler.sampler if isinstance(sampler, BatchSampler) else sampler
-    if isinstance(rows, EpochSampler):
-        rows.epoch = epoch
+    batches = _batches(loader)
+    batches = getattr(batches, "batches", batches)
+    if isinstance(batches.sampler, EpochSampler):
+        batches.sampler.epoch = epoch
     loader.dataset.set_view(epoch)
 
 
-def make_loader(dataset: Dataset, config: TrainConfig, *, shuffle: bool) -> DataLoader:
+def make_loader(dataset: Any, config: TrainConfig, *, shuffle: bool) -> TableLoader:
     """A loader that draws nothing from the global random state.
 
     A data set that can give many rows at once (`FeatureDataset`) is asked for whole batches, in the same order.
@@ -145,7 +186,7 @@ def make_loader(dataset: Dataset, config: TrainConfig, *, shuffle: bool) -> Data
     whole = getattr(dataset, "many_rows_at_once", False)
     if config.workers and isinstance(dataset, RadiographDataset):
         dataset.share_view()
-    return DataLoader(
+    return TableLoader(
         dataset,
         batch_size=None if whole else config.batch_size,
         sampler=BatchSampler(rows, config.batch_size, drop_last=False) if whole else rows,

@@ -48,6 +48,7 @@ class FractureClassifier(nn.Module):
         super().__init__()
         self.trunk, self.head, self.origin, self.fast = trunk, head, origin, fast
         self.trained_modules: list[str] = []  # names of trunk modules above the frozen boundary
+        self.still_norms = False  # keep batch norm above the boundary in eval mode too: its statistics stay
         self.precision = "float32"  # of the frozen part; see `choose_precision`
         self.freeze()
 
@@ -109,7 +110,8 @@ class FractureClassifier(nn.Module):
         super().train(mode)
         self.trunk.eval()
         for name in self.trained_modules:
-            self.trunk.get_submodule(name).training = mode
+            module = self.trunk.get_submodule(name)
+            module.training = mode and not (self.still_norms and isinstance(module, nn.BatchNorm2d))
         return self
 
     def freeze(self) -> Self:

@@ -18,7 +18,6 @@ from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.comparing import drop_from_run
 from fracturelib.config import SPLITS, TrainConfig
-from fracturelib.distributed import is_first, shared_work
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
 from fracturelib.evaluation import (
     Evaluation,
@@ -30,10 +29,11 @@ from fracturelib.evaluation import (
     predict,
 )
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
-from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
+from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.report import Tested, write_model_card, write_report
 from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
+from fracturelib.runtime import is_first, rank_and_size
 from fracturelib.stress.probing import run_probes
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
@@ -108,8 +108,26 @@ def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: boo
     choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
     model = build_model(config)
     record = new_record(config, table, model, folder.name)
+    if rank_and_size()[1] > 1:
+        record |= _for_processes(model)
     record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
     return _Start(config, table, loaders, model, record)
+
+
+def _for_processes(model: FractureClassifier) -> dict[str, Any]:
+    """Prepare batch norm of the trained stages for several processes; how many there are, and what was done.
+
+    Each process sees a part of a batch only. torch shares the statistics between GPUs; on CPUs they stay as they are.
+    """
+    facts: dict[str, Any] = {"processes": rank_and_size()[1]}
+    if model.trained_modules and torch.cuda.is_available():
+        model.trunk = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model.trunk)
+        model.unfreeze(model.trained_modules[0])
+        facts["batch_norm"] = "statistics of the whole batch (SyncBatchNorm)"
+    elif model.trained_modules:
+        model.still_norms = True
+        facts["batch_norm"] = "of the trained stages kept in eval mode"
+    return facts
 
 
 def _open_folder(folder: Path, record: dict[str, Any]) -> None:
@@ -130,11 +148,11 @@ def _train(
 ) -> _Trained:
     """Fit the head, on features where that is possible, and predict what it was not trained on."""
     model, config = start.model, start.config
-    with shared_work(model, _fastest(model, start.loaders, config, bank)) as loaders:
-        history = fit(
-            model, loaders.train, loaders.val, config, checkpoint=checkpoint, resume=resume, on_epoch=on_epoch
-        )
-        return _Trained(history, predict(model, loaders.val), predict(model, loaders.test))
+    loaders = _fastest(model, start.loaders, config, bank)
+    if start.record.get("processes") and model.trained_modules:
+        loaders = Loaders(*(share(loader, parts=loader is loaders.train) for loader in loaders))
+    history = fit(model, loaders.train, loaders.val, config, checkpoint=checkpoint, resume=resume, on_epoch=on_epoch)
+    return _Trained(history, predict(model, loaders.val), predict(model, loaders.test))
 
 
 def _judge(start: _Start, trained: _Trained) -> Tested:
@@ -338,7 +356,7 @@ def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, b
     return feature_loaders(model, loaders, config, bank=bank)
 
 
-def _test_loader(table: pd.DataFrame, config: TrainConfig) -> torch.utils.data.DataLoader:
+def _test_loader(table: pd.DataFrame, config: TrainConfig) -> TableLoader:
     rows = table[table["split"] == "test"]
     dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
     return make_loader(dataset, config, shuffle=False)

@@ -77,7 +77,8 @@ def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = Fals
         troubles.note(batch)
         usable = [one for one in batch if one.image is not None]
         if usable:
-            images = finish(torch.stack([one.image for one in usable]).to(device))
+            grey_images = [one.image for one in usable if one.image is not None]  # all of them; said for the types
+            images = finish(torch.stack(grey_images).to(device))
             any_read = True
             yield from _rows(usable, run.model.predict_proba(images).tolist(), run.threshold)
     troubles.report(nothing_left=not any_read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,14 +18,13 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError, TrainingError
-from fracturelib.loaders import set_epoch
+from fracturelib.loaders import TableLoader, is_shared, set_epoch
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, seeded, threads_for
+from fracturelib.runtime import choose_device, gathered, seeded, threads_for
 
 CHECKPOINT_FORMAT = "fracturelib checkpoint 1"
 
@@ -54,9 +54,12 @@ class EarlyStopping:
 
 
 def train_one_epoch(
-    model: FractureClassifier, loader: DataLoader, optimizer: Optimizer, device: torch.device
+    model: nn.Module, loader: TableLoader, optimizer: Optimizer, device: torch.device
 ) -> dict[str, float]:
     """One pass over the training batches: predict, compare, step.
+
+    Where several processes share the batches, `model` is a `DistributedDataParallel`, and a step is that of the whole
+    batch.
 
     Returns:
         ``train_loss`` and ``train_accuracy``, averaged over the images as they were seen (with dropout).
@@ -65,29 +68,53 @@ def train_one_epoch(
         TrainingError: the loss is not finite; the message names the files of the batch.
     """
     model.train()
-    loss_function = nn.BCELoss()
-    total_loss, correct, seen = 0.0, 0, 0
+    total_loss, correct, seen, shared = 0.0, 0, 0, is_shared(loader)
     for inputs, labels, rows in tqdm(loader, desc="training", leave=False, delay=2):
         inputs, labels = inputs.to(device), labels.to(device)
-        probabilities = model(inputs)  # (B,)
-        if not torch.isfinite(probabilities).all():  # BCELoss would stop with a message that names no file
+        loss, probabilities = train_on_batch(model, inputs, labels, optimizer, weight=_weight(labels, shared))
+        if math.isnan(loss):
             raise _not_finite(loader, rows)
-        loss = loss_function(probabilities, labels)  # finite: BCELoss cuts each logarithm off at -100
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total_loss += loss.item() * len(labels)
+        total_loss += loss * len(labels)
         correct += ((probabilities >= 0.5) == (labels == 1)).sum().item()
         seen += len(labels)
+    if shared:
+        total_loss, correct, seen = map(sum, zip(*gathered((total_loss, correct, seen)), strict=True))
     return {"train_loss": total_loss / seen, "train_accuracy": correct / seen}
 
 
+def train_on_batch(
+    model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, optimizer: Optimizer, *, weight: float = 1.0
+) -> tuple[float, torch.Tensor]:
+    """Predict, compare, step: the loss of one batch before the step, and its probabilities (B,).
+
+    The loss is NaN, and no step is made, where a probability is not finite. `weight` multiplies the gradients.
+    """
+    probabilities = model(inputs)  # (B,)
+    if not torch.isfinite(probabilities).all():  # BCELoss would stop with a message that names no file
+        return math.nan, probabilities
+    loss = nn.BCELoss()(probabilities, labels)  # finite: BCELoss cuts each logarithm off at -100
+    optimizer.zero_grad()
+    (loss * weight).backward()
+    optimizer.step()
+    return loss.item(), probabilities
+
+
+def _weight(labels: torch.Tensor, shared: bool) -> float:
+    """What makes the mean of all processes' losses that of the whole batch: this part's share, times the processes."""
+    if not shared:
+        return 1.0
+    sizes = gathered(len(labels))
+    return len(labels) * len(sizes) / sum(sizes)
+
+
 @torch.inference_mode()
-def validate(model: FractureClassifier, loader: DataLoader, device: torch.device) -> dict[str, float]:
+def validate(model: nn.Module, loader: TableLoader, device: torch.device) -> dict[str, float]:
     """Loss, accuracy (at 0.5) and AUC on the validation batches, in eval mode; AUC is NaN with a single class."""
     model.eval()
     batches = tqdm(loader, desc="validation", leave=False, delay=2)
     pairs = [(model(inputs.to(device)).cpu(), labels) for inputs, labels, _ in batches]
+    if is_shared(loader):
+        pairs = [pair for part in gathered(pairs) for pair in part]
     probabilities = torch.cat([probability for probability, _ in pairs])
     labels = torch.cat([label for _, label in pairs])
     both = len(labels.unique()) == 2
@@ -100,8 +127,8 @@ def validate(model: FractureClassifier, loader: DataLoader, device: torch.device
 
 def fit(
     model: FractureClassifier,
-    train_loader: DataLoader,
-    val_loader: DataLoader,
+    train_loader: TableLoader,
+    val_loader: TableLoader,
     config: TrainConfig,
     *,
     checkpoint: Path | None = None,
@@ -136,13 +163,15 @@ def fit(
         state.load(checkpoint, config)
     elif checkpoint is not None:
         state.save(checkpoint, config)
+    # several processes average the gradients of their parts of a batch
+    together = nn.parallel.DistributedDataParallel(model) if is_shared(train_loader) else model
     while not state.finished(config):
         epoch = len(state.rows) + 1
         set_epoch(train_loader, epoch - 1)
         learning_rate = state.optimizer.param_groups[0]["lr"]
         # dropout's draws depend on the epoch alone, so that resuming repeats
         with seeded(config.seed, "epoch", epoch), threads_for(train_loader.dataset):
-            trained = train_one_epoch(model, train_loader, state.optimizer, device)
+            trained = train_one_epoch(together, train_loader, state.optimizer, device)
             validated = validate(model, val_loader, device)
         state.scheduler.step()
         state.record({"epoch": epoch, "learning_rate": learning_rate, **trained, **validated})
@@ -275,7 +304,7 @@ def _check_same_run(path: Path, facts: dict[str, Any], config: TrainConfig, trun
         )
 
 
-def _not_finite(loader: DataLoader, rows: torch.Tensor) -> TrainingError:
+def _not_finite(loader: TableLoader, rows: torch.Tensor) -> TrainingError:
     paths = loader.dataset.table["path"].to_numpy()[np.asarray(rows)]
     shown = ", ".join(paths[:32])
     return TrainingError(

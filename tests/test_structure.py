@@ -15,7 +15,7 @@ PACKAGE = ROOT / "fracturelib"
 
 # The street of docs/architecture.md: each room imports only from rooms above it.
 LAYERS = [
-    *("errors", "config", "runtime", "distributed", "files", "writing"),
+    *("errors", "config", "runtime", "files", "writing"),
     *("images", "catalog", "transforms", "loaders"),
     *("trunks", "model", "features", "training"),
     *("evaluation", "explain", "stress", "plots"),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -54,7 +58,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from fracturelib.distributed import joined_processes, run_folder
+    from fracturelib.distributed import joined_processes
     from fracturelib.features.bank import BANK_FOLDER
 
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
@@ -67,15 +71,35 @@ def _train(options: argparse.Namespace) -> int:
     folder = check_output_folder(runs / name, {})
     check_output_folder(runs / BANK_FOLDER, {})
 
-    with joined_processes(), run_folder(folder, resume=options.resume) as place:
+    with joined_processes(), _run_folder(folder, resume=options.resume) as place:
         _train_and_print(config, place, options)
     return 0
 
 
+@contextlib.contextmanager
+def _run_folder(folder: Path, *, resume: bool) -> Iterator[Path]:
+    """The run's folder in the first process, a temporary one in the others, so that only the first one's stays.
+
+    To go on with a run, every process needs what is in its folder: on several machines it must be on a shared disk.
+    """
+    from fracturelib.runtime import gathered, is_first
+
+    if is_first():
+        gathered(None)  # nobody writes before everybody has read
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as elsewhere:
+        place = Path(elsewhere) / folder.name
+        if resume and folder.exists():
+            shutil.copytree(folder, place)
+        gathered(None)
+        yield place
+
+
 def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namespace) -> None:
-    from fracturelib.distributed import is_first
     from fracturelib.pipeline import train_run
     from fracturelib.runs import CHECKPOINT
+    from fracturelib.runtime import is_first
 
     try:
         run = train_run(

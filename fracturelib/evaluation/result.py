@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,7 @@ from fracturelib.evaluation.intervals import Units, units_of
 from fracturelib.evaluation.metrics import Scored, check_predictions
 from fracturelib.evaluation.prevalence import predictive_value_table
 from fracturelib.evaluation.subgroups import subgroup_table
+from fracturelib.runtime import gathered
 from fracturelib.writing.verdicts import FEWEST_UNITS, Caution, cautioned
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> p
         model.train(was_training)
     check_predictions(table["label"], found)
     front, end = ["source_id", "split"], ["sha256"]
-    hidden = ["path", "label", *front, *end, "width", "height", "truncated"]
+    hidden = ["path", "label", *front, *end, "width", "height", "truncated", "grey_mean", "grey_std"]
     kept = table[["path", "label"]].assign(probability=found)
     parts = [table[[name for name in names if name in table]] for names in (front, end)]
     optional = table.drop(columns=hidden, errors="ignore")
@@ -133,7 +135,9 @@ def _probabilities(model: nn.Module, loader: DataLoader, *, rows: int, progress:
     """The model's output (rows,) put where the loader's indices say."""
     import torch  # here, so that evaluating saved predictions needs no torch
 
-    found, seen = np.full(rows, np.nan), np.zeros(rows, dtype=int)
+    from fracturelib.loaders import is_shared
+
+    found, seen, pieces = np.full(rows, np.nan), np.zeros(rows, dtype=int), []
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     with torch.inference_mode():
         for images, _, indices in tqdm(loader, desc="predicting", delay=2, disable=not progress):
@@ -143,8 +147,10 @@ def _probabilities(model: nn.Module, loader: DataLoader, *, rows: int, progress:
                     f"the model gives values of shape {tuple(output.shape)} for {len(indices)} images",
                     cure="pass a model whose output is one probability per image, shape (B,)",
                 )
-            found[indices.numpy()] = output.float().cpu().numpy()
-            np.add.at(seen, indices.numpy(), 1)
+            pieces.append((indices.numpy(), output.float().cpu().numpy()))
+    for indices, values in itertools.chain.from_iterable(gathered(pieces)) if is_shared(loader) else pieces:
+        found[indices] = values
+        np.add.at(seen, indices, 1)
     if (seen != 1).any():
         raise EvaluationError(
             f"the loader left out {(seen == 0).sum()} files and repeated {(seen > 1).sum()}",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
-from fracturelib.distributed import compute_together, processes
 from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, choose_precision, read_batches
+from fracturelib.runtime import choose_device, choose_precision, gathered, is_first, rank_and_size, read_batches
 from fracturelib.transforms import describe_transform, is_described, is_random, split_transform
 
 DECODING_PACKAGES = ("torch", "torchvision", "pillow")  # another version may decode or resize a little differently
@@ -52,9 +52,35 @@ def compute_features(
         fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
     else:
         fetch = functools.partial(_in_memory, shape)
-    if processes() > 1:
-        return compute_together(fetch, compute, shape, size=config.batch_size)
-    return fetch(compute)
+    return fetch(compute) if rank_and_size()[1] == 1 else _together(fetch, compute, shape, size=config.batch_size)
+
+
+def _together(
+    fetch: Callable[[Compute], torch.Tensor], compute: Compute, shape: tuple[int, ...], *, size: int
+) -> torch.Tensor:
+    """What the first process lacks, computed by all in whole batches: the numbers are those of one process alone."""
+    rank, processes = rank_and_size()
+
+    def by_all(places: Places | None) -> Iterator[tuple[Places, np.ndarray]]:
+        asked: Places = gathered(places)[0]  # what the first process lacks
+        batches = [asked[start : start + size] for start in range(0, len(asked), size)]
+        own = iter(compute([place for batch in batches[rank::processes] for place in batch]))
+        for _ in batches[::processes]:
+            yield from (part for part in gathered(next(own, None)) if part is not None)
+
+    if not is_first():
+        collections.deque(by_all(None), maxlen=0)
+        return gathered(None)[0]
+    lacked = []
+
+    def note_and_compute(places: Places) -> Iterator[tuple[Places, np.ndarray]]:
+        lacked.append(places)
+        return by_all(places)
+
+    found = fetch(note_and_compute)
+    if not lacked:  # all of it was in the bank
+        collections.deque(by_all([]), maxlen=0)
+    return gathered(found)[0]
 
 
 def _in_memory(shape: tuple[int, ...], compute: Compute) -> torch.Tensor:

@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -76,8 +77,8 @@ class FeatureSet:
                 chunk = memoryview(file.read(rows * self.row_bytes))
                 found = [_checksum(chunk[i * self.row_bytes :][: self.row_bytes]) for i in range(rows)]
                 whole[first : first + rows] = np.array(found, np.uint32) == sums.flat[first : first + rows]
-        whole = whole.reshape(sums.shape)
-        return whole, int(((sums != 0) & ~whole).sum())
+        present = whole.reshape(sums.shape)
+        return present, int(((sums != 0) & ~present).sum())
 
     def write(self, places: Sequence[tuple[int, int]], rows: np.ndarray) -> None:
         """Write rows (B, …) at their places (view, image): first the values, then the checksums."""
@@ -111,7 +112,7 @@ class FeatureSet:
     def last_used(self) -> float:
         return (self.folder / HEADER).stat().st_mtime
 
-    def _mapped(self, name: str, mode: str) -> np.memmap:
+    def _mapped(self, name: str, mode: Literal["r", "c"]) -> np.memmap:
         return np.load(self.folder / name, mmap_mode=mode, allow_pickle=False)
 
     @staticmethod

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import stats
-from torch import nn
 from torch.optim import Adam
 
 from fracturelib.config import TrainConfig
 from fracturelib.course.studies.heads import Workbench, new_head_model, train_head
 from fracturelib.loaders import make_loader, set_epoch
 from fracturelib.runtime import choose_device, seeded
+from fracturelib.training import train_on_batch
 
 SMOOTHING = 0.9  # weight of the past in the smoothed loss
 HOPELESS = 4.0  # the test ends when the smoothed loss is this many times its lowest value
@@ -43,23 +43,19 @@ def learning_rate_range(
     """
     device = choose_device(config.device)
     model = new_head_model(bench, config).to(device).train()
-    optimizer, loss_function = Adam(model.head.parameters(), lr=low), nn.BCELoss()
+    optimizer = Adam(model.head.parameters(), lr=low)
     rows, mean, lowest = [], 0.0, float("inf")
     with seeded(config.seed, "learning-rate range"):
         for step, (inputs, labels) in enumerate(_endless_batches(bench, config, steps), start=1):
             rate = low * (high / low) ** ((step - 1) / max(1, steps - 1))
             optimizer.param_groups[0]["lr"] = rate
-            probabilities = model(inputs.to(device))
-            if not torch.isfinite(probabilities).all():
+            loss, _ = train_on_batch(model, inputs.to(device), labels.to(device), optimizer)
+            if math.isnan(loss):
                 break
-            loss = loss_function(probabilities, labels.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss.item()
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
             smoothed = mean / (1 - SMOOTHING**step)
             lowest = min(lowest, smoothed)
-            rows.append({"step": step, "learning_rate": rate, "loss": loss.item(), "smoothed": smoothed})
+            rows.append({"step": step, "learning_rate": rate, "loss": loss, "smoothed": smoothed})
             if smoothed > HOPELESS * lowest:
                 break
     return pd.DataFrame(rows, columns=["step", "learning_rate", "loss", "smoothed"])

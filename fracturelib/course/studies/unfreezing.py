@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
 from fracturelib.course.studies.heads import at_the_kept_epoch, choose_images, choose_rows, kept_epoch
 from fracturelib.errors import ConfigError
-from fracturelib.features import FeatureDataset
+from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader
 from fracturelib.model import FractureClassifier, build_head
 from fracturelib.runtime import choose_device
@@ -82,26 +82,9 @@ def open_deep_bench(
         rows = train.table.iloc[choose_rows(train.table, images, seed=config.seed)]
         train = RadiographDataset(rows, train.transform, root=train.root, side=train.side, seed=train.seed)
     views = max(1, config.views)
-    return DeepBench(model, deepest, compute_maps(model, train, config, views=views), compute_maps(model, val, config))
-
-
-def compute_maps(
-    model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, *, views: int = 1
-) -> FeatureDataset:
-    """What a model's frozen part makes of every image, in row order: a data set of maps (V, N, C, H, W)."""
-    device = choose_device(config.device)
-    model.to(device).eval()
-    loader = make_loader(dataset, config, shuffle=False)
-    found = []
-    with tqdm(total=views * len(dataset), desc="maps", unit="image", delay=2) as bar:
-        for view in range(views):
-            dataset.set_view(view)
-            for images, _, _ in loader:
-                found.append(model.frozen_features(images.to(device)).cpu())
-                bar.update(len(images))
-    dataset.set_view(0)
-    maps = torch.cat(found)
-    return FeatureDataset(dataset.table, maps.reshape(views, len(dataset), *maps.shape[1:]))
+    maps = compute_features(model, train, config, views=views)  # (V, N, C, H, W)
+    val_maps = compute_features(model, val, config)
+    return DeepBench(model, deepest, FeatureDataset(train.table, maps), FeatureDataset(val.table, val_maps))
 
 
 @dataclass(frozen=True)
@@ -180,7 +163,7 @@ def train_in_steps(
             make_loader(train_here, config, shuffle=True),
             make_loader(val_here, config, shuffle=False),
             settings,
-            on_epoch=None if on_epoch is None else lambda rows, so_far=so_far: on_epoch(so_far(rows)),
+            on_epoch=None if on_epoch is None else partial(_tell, on_epoch, so_far),
         )
         best.keep_if_better(model, latest, step.stage, epochs_before=len(history))
         history = so_far(latest)
@@ -189,10 +172,14 @@ def train_in_steps(
     return StepwiseRun(tuple(steps), len(train), model.eval(), history, time.perf_counter() - started)
 
 
+def _tell(on_epoch: Callable, so_far: Callable, latest: pd.DataFrame) -> None:
+    on_epoch(so_far(latest))
+
+
 def new_deep_model(bench: DeepBench, config: TrainConfig) -> FractureClassifier:
     """A copy of the bench's trunk with a new head; the start weights are those of `build_model(config)`."""
-    width = bench.model.head[0].in_features
-    head = build_head(config, width)
+    first: Any = bench.model.head[0]
+    head = build_head(config, first.in_features)
     model = FractureClassifier(copy.deepcopy(bench.model.trunk), head, bench.model.origin)
     model.precision = bench.model.precision
     return model.to(choose_device(config.device))
@@ -202,13 +189,20 @@ def _freed(model: FractureClassifier, stage: str) -> FractureClassifier:
     return model.freeze() if stage == HEAD else model.unfreeze(stage)
 
 
+def _halves(network: nn.Module, stage: str) -> tuple[nn.Module, nn.Module]:
+    halves = cut(network, stage)
+    if halves is None:
+        raise ConfigError(f"the trunk cannot be divided at '{stage}'", cause="no single map comes before it")
+    return halves
+
+
 @torch.no_grad()
 def _moved_up(model: FractureClassifier, deepest: str, stage: str, *data: FeatureDataset) -> list[FeatureDataset]:
     """Maps from below `deepest` → maps from below `stage`, or features for the head, by the frozen part between."""
     if stage == deepest:
         return list(data)
-    _, above = cut(model.trunk, deepest)
-    between = (above if stage == HEAD else cut(above, stage)[0]).eval()
+    _, above = _halves(model.trunk, deepest)
+    between = (above if stage == HEAD else _halves(above, stage)[0]).eval()
     device = next(model.parameters()).device
 
     def moved(maps: FeatureDataset) -> FeatureDataset:
