@@ -58,8 +58,8 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from fracturelib.distributed import joined_processes
     from fracturelib.features.bank import BANK_FOLDER
+    from fracturelib.runtime import joined_processes
 
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
     name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
