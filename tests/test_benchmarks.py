@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.kills import Ended, fingerprint, kill_once, run
 from benchmarks.opponents import plain_model, plain_prediction, plain_training
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
@@ -37,3 +38,22 @@ def test_the_plain_loop_learns_the_same_as_ours_and_predicts_the_same(tiny_data)
     opponent.head.load_state_dict(model.head.state_dict())
     images = torch.stack([loaders.test.dataset.transform(image) for image in map(read_radiograph, files)])
     assert plain_prediction(opponent, files, CONFIG) == pytest.approx(model.predict_proba(images).tolist(), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_killed_command_is_run_again_compared_and_timed(tmp_path):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    whole = run("weights", tmp_path, folder)
+    assert whole.code == 0 and whole.silence <= whole.seconds
+    found = kill_once(1, "weights", tmp_path, folder, Ended(0, 0.1, whole.silence), {"gone": ""})
+    assert found["code"] == 0 and found["group"] and found["differ"] == ["gone"]
+
+
+def test_files_are_the_same_but_for_recorded_times(tmp_path):
+    prints = []
+    for seconds, threshold in ((1.5, 0.5), (2.5, 0.5), (2.5, 0.6)):
+        text = f'{{"started": "2026-01-01T00:00:0{seconds:.0f}+00:00", "seconds": {seconds}, "threshold": {threshold}}}'
+        (tmp_path / "config.json").write_text(text)
+        prints.append(fingerprint(tmp_path))
+    assert prints[0] == prints[1] != prints[2]
