@@ -26,7 +26,7 @@ from fracturelib.images import read_radiograph
 from fracturelib.model import FractureClassifier
 from fracturelib.transforms import eval_transform
 
-CANDIDATES = 60  # places that are tried for the erasure elsewhere
+CANDIDATES = 60  # how many places are tried for the control box
 
 
 def grad_cam(model: FractureClassifier, images: Tensor) -> NDArray[Any]:

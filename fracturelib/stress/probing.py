@@ -24,7 +24,7 @@ from fracturelib.model import FractureClassifier
 from fracturelib.stress.robustness import robustness_table, subset
 
 SHOWN = 8  # pictures in each gallery of the report
-PICTURES = 64  # for each probe, so that all of them take about half a minute on two cores
+PICTURES = 64  # pictures for each probe: all probes together take about half a minute on two cores
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fracturelib.plots.curves import loss_curves, whole_epochs
 from fracturelib.plots.style import STYLE, legend_above, say, styled, verbatim
 from fracturelib.writing.palette import FAINT, INK, TRAINING, VALIDATION
 
-LEAST_SPAN = 0.05  # of a score or a loss: smaller changes would look large, and their numbers would not fit
+LEAST_SPAN = 0.05  # shortest axis of a score or a loss: on a shorter one, small changes would look large
 MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.14, "top": 0.87, "wspace": 0.22}  # two lines of legend on top
 # Of Okabe and Ito (2008), without the orange of fractures.
 RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")

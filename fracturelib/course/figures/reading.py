@@ -21,8 +21,8 @@ from fracturelib.plots.curves import roc_curve
 from fracturelib.plots.style import legend_above, styled
 from fracturelib.writing.palette import CLASS_COLOURS, FAINT, VALIDATION
 
-OWN = "#CC79A7"  # of Okabe and Ito (2008), not used for a class
-MOST_CASES = 8  # of disagreement: more would be scrolled past
+OWN = "#CC79A7"  # a colour of Okabe and Ito (2008) that stands for no class
+MOST_CASES = 8  # most cases of disagreement in the gallery: readers scroll past more
 
 
 @styled

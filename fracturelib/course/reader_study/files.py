@@ -19,7 +19,7 @@ from fracturelib.errors import DataWarning, EvaluationError
 from fracturelib.files import write_text
 
 MOST_BYTES = 200_000  # a reading of 20 cases has about 2,000
-MOST_SECONDS = 86_400.0  # for one case
+MOST_SECONDS = 86_400.0  # longest believable time for one case
 # The JSON of a reading, keys in alphabetical order: numbers of a known form and nothing else.
 _ANSWER = r'\{"called": [01], "case": "[0-9a-f]{16}", "label": [01], "seconds": \d{1,5}(\.\d+)?, "sure": [123]\}'
 _READING = re.compile(

@@ -12,7 +12,7 @@ from fracturelib.runtime import seeded
 from fracturelib.transforms import denormalize, train_transform
 
 VARIANTS = 6
-LEAST_IN_SIGHT = 0.5  # a fracture counts as cut away if less than this share of its box is in sight
+LEAST_IN_SIGHT = 0.5  # a fracture is mostly cut away if less than this share of its box is in sight
 
 
 def variants(radiograph: np.ndarray, config: TrainConfig, *, count: int = VARIANTS, seed: int = 0) -> torch.Tensor:
