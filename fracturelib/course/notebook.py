@@ -35,7 +35,7 @@ FIGURE_QUALITY = 82
 
 
 def project_folder(start: str | Path = ".") -> Path:
-    """The project's folder relative to the working folder (".." in notebooks/), so that no output holds an absolute path.
+    """The project's folder relative to the working folder: no output then holds an absolute path.
 
     Raises:
         CatalogError: neither `start` nor a folder above it is the project's.
