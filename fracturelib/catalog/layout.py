@@ -22,7 +22,7 @@ def list_files(root: Path) -> pd.DataFrame:
         CatalogError: no such folder, nothing in it, no class folders, or one whose name is not recognised.
     """
     check_root(root)
-    splits = [(folder, split_name(folder.name)) for folder in _folders(root) if split_name(folder.name)]
+    splits = [(folder, split) for folder in _folders(root) if (split := split_name(folder.name)) is not None]
     rows = [row for folder, split in splits or [(root, "test")] for row in _list_split(root, folder, split)]
     if not rows:
         raise layout_error("the data folder holds no files", root)
@@ -100,7 +100,7 @@ def _list_split(root: Path, folder: Path, split: str) -> list[tuple[str, str, in
         raise layout_error(f"there are no class folders in '{folder.name or folder}'", root)
     if unknown:
         raise _unknown_classes(unknown, folder, all_of_them=len(unknown) == len(classes))
-    files = [(file, label) for child, label in classes for file in visible_files(child)]
+    files = [(file, label) for child, label in classes if label is not None for file in visible_files(child)]
     return [(file.relative_to(root).as_posix(), split, label) for file, label in files]
 
 

@@ -58,9 +58,9 @@ def visible_files(folder: Path) -> list[Path]:
 
 def _walk(top: Path) -> Iterator[Path]:
     """What `visible_files` says, folder by folder, sorted within each."""
-    above = {_identity(parent) for real in (top.absolute(), top.resolve()) for parent in real.parents}
+    start = frozenset(_identity(parent) for real in (top.absolute(), top.resolve()) for parent in real.parents)
     followed: set[_Identity] = set()
-    waiting = [(top, frozenset(above))]
+    waiting = [(top, start)]
     while waiting:
         folder, above = waiting.pop()
         try:
@@ -79,7 +79,7 @@ def _walk(top: Path) -> Iterator[Path]:
                     continue
                 followed.add(target)
             inside.append((path, above))
-        waiting += reversed(inside)
+        waiting += inside[::-1]
 
 
 def _names(folder: Path) -> tuple[list[str], list[str]]:
