@@ -90,12 +90,15 @@ class TrainConfig:
 def _check(entry: Any, value: Any) -> None:
     """Type and range of one field; an int is welcome where a float is asked for."""
     kind: Any = {"str": str, "int": int, "float": (int, float)}[entry.type]
+    if isinstance(value, str) and (not value or "\0" in value):
+        raise ConfigError(f"{entry.name} is {value!r}", cure="give it a value")
     if isinstance(value, bool) or not isinstance(value, kind):
         raise ConfigError(f"{entry.name} is {value!r}", cure=f"give it a value of type {entry.type}")
     low, high = entry.metadata["low"], entry.metadata["high"]
     # Written as "not inside", so that NaN fails as well.
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{entry.name} is {value}", cure=f"choose a value from {low:g} to {high:g}")
+        shown = "far outside" if abs(value) > 1e15 else value  # Python writes no number of 5,000 digits
+        raise ConfigError(f"{entry.name} is {shown}", cure=f"choose a value from {low:g} to {high:g}")
 
 
 def _check_threshold(threshold: str) -> None:
@@ -116,7 +119,7 @@ def parse_threshold_rule(rule: str | float) -> tuple[str, tuple[float, ...]]:
             return name, (float(text),)
         if name == "costs":
             miss, false_alarm = map(float, text.split(":"))
-            if 0 < miss < float("inf") and 0 < false_alarm < float("inf"):
+            if all(1e-6 <= cost <= 1e6 for cost in (miss, false_alarm)):
                 return name, (miss, false_alarm)
         if not text and 0 < float(rule) < 1:
             return "fixed", (float(rule),)

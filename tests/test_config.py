@@ -38,6 +38,11 @@ def test_it_is_frozen():
         {"threshold": "1.0"},
         {"threshold": "nan"},
         {"data": 3},
+        {"data": ""},
+        {"weights": "a\0b"},
+        {"epochs": 10**5000},
+        {"threshold": "sensitivity=nan"},
+        {"threshold": "costs=1e300:1e-300"},
     ],
 )
 def test_values_out_of_range_are_refused_with_the_name_of_the_setting(setting):
