@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.optim import Adam, Optimizer
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError, TrainingError
+from fracturelib.files import replaced
 from fracturelib.loaders import TableLoader, is_shared, set_epoch
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, gathered, seeded, threads_for
@@ -232,22 +233,27 @@ class _TrainingState:
             tensors |= {f"optimizer/{index}/{name}": value.cpu().contiguous() for name, value in entries.items()}
         facts = {
             "format": CHECKPOINT_FORMAT,
-            "config": config.to_dict(),
+            "config": {name: value for name, value in config.to_dict().items() if name not in MAY_CHANGE},
             "trunk": self.model.origin.sha256,
             "rows": self.rows,
             "stopping": asdict(self.stopping),
             "scheduler": self.scheduler.state_dict(),
             "param_groups": optimizer["param_groups"],
         }
-        partial = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"fracturelib": json.dumps(facts)})
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_bytes(save(tensors, metadata={"fracturelib": json.dumps(facts)}))
 
     def load(self, path: Path, config: TrainConfig) -> None:
         """Take over the state of a checkpoint; raises RunError when it is damaged or belongs to another run."""
         tensors, facts = read_checkpoint(path)
-        _check_same_run(path, facts, config, self.model.origin.sha256)
+        try:
+            _check_same_run(path, facts, config, self.model.origin.sha256)
+            self._take_over(tensors, facts, config)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise _unreadable(path, error) from error
+
+    def _take_over(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any], config: TrainConfig) -> None:
         groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition("/")
@@ -260,7 +266,17 @@ class _TrainingState:
         self.optimizer.load_state_dict({"state": adam, "param_groups": facts["param_groups"]})
         self.scheduler.load_state_dict(facts["scheduler"])
         self.stopping = EarlyStopping(**{**facts["stopping"], "patience": config.patience})
-        self.best, self.rows = groups["best"], facts["rows"]
+        if set(groups["best"]) != set(groups["model"]) or not all(value.isfinite().all() for value in tensors.values()):
+            raise ValueError("tensors are missing or not finite")
+        self.best, self.rows = groups["best"], [_checked_row(row) for row in facts["rows"]]
+
+
+def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """One epoch of a checkpoint; raises KeyError, TypeError or ValueError unless it holds the numbers it should."""
+    numbers = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    if not all(math.isfinite(row[name]) for name in numbers):
+        raise ValueError("an epoch's numbers are not finite")
+    return row
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -269,21 +285,26 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("fracturelib", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    found = facts.get("format") if isinstance(facts, dict) else type(facts).__name__
+    if found != CHECKPOINT_FORMAT:
         raise RunError(
-            "the checkpoint cannot be read",
-            file=path,
-            cause=f"it is damaged or incomplete ({error})",
-            cure="delete it and train again without --resume",
-        ) from error
-    if facts.get("format") != CHECKPOINT_FORMAT:
-        raise RunError(
-            f"the checkpoint has the format {facts.get('format')!r}, expected {CHECKPOINT_FORMAT!r}",
+            f"the checkpoint has the format {found!r:.50}, expected {CHECKPOINT_FORMAT!r}",
             file=path,
             cause="it was made by other code or another version",
             cure="train again under another --name",
         )
     return tensors, facts
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(
+        "the checkpoint cannot be read",
+        file=path,
+        cause=f"it is damaged or incomplete ({type(error).__name__}: {str(error)[:200]})",
+        cure="delete it, and go on with --resume: training begins anew; or train again under another --name",
+    )
 
 
 # Settings that may differ when a run goes on: they change how long and where it runs, not what it computes.

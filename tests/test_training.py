@@ -14,7 +14,7 @@ from fracturelib.errors import ConfigError, RunError, TrainingError
 from fracturelib.features import FeatureDataset, compute_features, feature_loaders
 from fracturelib.loaders import make_loader, make_loaders
 from fracturelib.model import build_model
-from fracturelib.training import EarlyStopping, fit, train_one_epoch, validate
+from fracturelib.training import EarlyStopping, fit, read_checkpoint, train_one_epoch, validate
 
 CONFIG = TrainConfig(weights="none", image_size=32, batch_size=6, epochs=4, patience=9, step_size=2, views=4)
 CPU = torch.device("cpu")
@@ -169,7 +169,9 @@ def test_a_run_may_go_on_for_more_epochs(features, tmp_path):
     pd.testing.assert_frame_equal(longer, whole, check_exact=True)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "other format", "other settings", "other trunk"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "garbage", "other format", "other settings", "other trunk", "nan", "facts"]
+)
 def test_a_wrong_checkpoint_is_an_error_that_names_it(features, tmp_path, damage):
     from safetensors.torch import save_file
 
@@ -182,6 +184,13 @@ def test_a_wrong_checkpoint_is_an_error_that_names_it(features, tmp_path, damage
         checkpoint.write_bytes(b"not a checkpoint at all")
     elif damage == "other format":
         save_file({"x": torch.zeros(1)}, checkpoint, metadata={"fracturelib": json.dumps({"format": "other"})})
+    elif damage in ("nan", "facts"):
+        tensors, facts = read_checkpoint(checkpoint)
+        if damage == "nan":
+            tensors = {name: value * float("nan") for name, value in tensors.items()}
+        else:
+            facts["rows"][0]["val_loss"] = "low"
+        save_file(tensors, checkpoint, metadata={"fracturelib": json.dumps(facts)})
     elif damage == "other settings":
         config = TrainConfig(**{**CONFIG.to_dict(), "batch_size": 7})
     else:
