@@ -75,7 +75,7 @@ def read_catalog(
     check_classes(table, root, skipped)
     table["source_id"] = source_ids(table["path"])
     table = join_metadata(table[[*COLUMNS, "content"]], root / "metadata.csv")
-    table = join_equal_pixels(table).drop(columns="content")
+    table = join_equal_pixels(table)
     if make_split:
         table = _make_missing_splits(table, seed)
     table = in_order(table, SPLITS)

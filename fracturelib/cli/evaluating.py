@@ -49,6 +49,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
         safe_table(predictions).to_csv(file, index=False, lineterminator="\n")
     external = evaluation.set_name == "external test"
+    if evaluation.set_name == "overlapping test":
+        print(
+            f"NO EXTERNAL TEST: the run has learnt from {evaluation.n_learnt} of these {evaluation.n_files} pictures.\n"
+        )
     if external:
         print("EXTERNAL TEST: images from elsewhere; model, threshold and temperature come along unchanged.\n")
     print_metrics(evaluation.to_dict(), options.data or run.config.data)

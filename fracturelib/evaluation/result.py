@@ -50,8 +50,10 @@ class Evaluation:
         threshold: a file is called fractured when its probability is at least this.
         threshold_rule: the rule by which it was chosen on validation, or the fixed number, as text.
         temperature: fitted on validation; None where it is not known.
-        set_name: "test", or "external test" for data from elsewhere.
+        set_name: "test", "external test" for data from elsewhere, or "overlapping test" for data of which the model
+            has learnt from a part.
         n_files, n_sources, n_fractured: files, original images, fractured files.
+        n_learnt: files with pictures that the model has learnt from; None where that is not known.
         n_units, unit: effective sample size: how many of what every interval counts ("patients", "sources").
         resamples: bootstrap resamples behind every interval (half as many for subgroups and predictive values).
         cautions: what a reader must know before believing the numbers; `warnings` says it in words.
@@ -77,12 +79,13 @@ class Evaluation:
     n_fractured: int
     resamples: int
     cautions: list[Caution] = field(default_factory=list)
+    n_learnt: int | None = None
 
     @property
     def warnings(self) -> list[str]:
         """The cautions as sentences."""
         said = partial(cautioned, files=self.n_files, fractured=self.n_fractured, units=self.n_units, unit=self.unit)
-        return [said(caution) for caution in self.cautions]
+        return [said(caution, learnt=self.n_learnt or 0) for caution in self.cautions]
 
     def value(self, metric: str) -> float:
         """The value of one metric, NaN where it is not estimable."""
@@ -124,7 +127,7 @@ def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> p
         model.train(was_training)
     check_predictions(table["label"], found)
     front, end = ["source_id", "split"], ["sha256"]
-    hidden = ["path", "label", *front, *end, "width", "height", "truncated", "grey_mean", "grey_std"]
+    hidden = ["path", "label", *front, *end, "width", "height", "truncated", "grey_mean", "grey_std", "content"]
     kept = table[["path", "label"]].assign(probability=found)
     parts = [table[[name for name in names if name in table]] for names in (front, end)]
     optional = table.drop(columns=hidden, errors="ignore")

@@ -91,7 +91,7 @@ def _model(record: Mapping[str, Any]) -> Items:
 
 
 def _evaluation(evaluation: Evaluation, probes: Probes) -> Items:
-    external = evaluation.set_name == "external test"
+    own, external = evaluation.set_name == "test", evaluation.set_name == "external test"
     robust, looks = len(probes.robustness) > 0, bool(probes.heat)
     looked = "Grad-CAM" + (", pointing game, occlusion" if looks and len(probes.localisation) else "")
     return [
@@ -99,7 +99,7 @@ def _evaluation(evaluation: Evaluation, probes: Probes) -> Items:
         (29, "statistical uncertainty", f"95 % intervals: bootstrap over {evaluation.unit}"),
         (30, "robustness", "noise, blur, contrast, rotation: see Robustness" if robust else MISSING),
         (31, "explainability", f"{looked}: see Where the model looks" if looks else MISSING),
-        (32, "internal test", "in the report of the run" if external else "this result"),
+        (32, "internal test", "this result" if own else "in the report of the run"),
         (33, "external test", "this result" if external else f"{MISSING}: use fracturelib evaluate RUN --data FOLDER"),
         (34, "clinical trial registration", "no clinical trial"),
     ]

@@ -12,6 +12,7 @@ import pandas as pd
 from fracturelib.catalog import describe, shared_sources
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import HEADLINE, METRICS, Evaluation
+from fracturelib.files.places import shareable
 from fracturelib.report import sections
 from fracturelib.report.claim import claim_items
 from fracturelib.report.tested import Tested
@@ -178,7 +179,7 @@ def _short(metric: str) -> str:
 
 def _data(record: Mapping[str, Any], table: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
     facts = record.get("data", {})
-    external = evaluation.set_name == "external test"
+    own = evaluation.set_name == "test"
     patients = table["patient_id"].nunique() if "patient_id" in table else 0
     rows = []
     for row in describe(table).to_dict("records"):
@@ -186,9 +187,9 @@ def _data(record: Mapping[str, Any], table: pd.DataFrame, evaluation: Evaluation
         rows.append(line + ([f"{_patients(table, row):,}"] if patients else []))
     head = ["split", "class", "files", "original images"] + (["patients"] if patients else [])
     return {
-        "data_root": str(table.attrs.get("root", MISSING)) if external else facts.get("root", MISSING),
-        "fingerprint": "" if external else facts.get("fingerprint", ""),
-        "data": grid(head, rows, numeric=range(2, len(head)), caption=_leak(table)),
+        "data_root": facts.get("root", MISSING) if own else shareable(table.attrs.get("root", MISSING)),
+        "fingerprint": facts.get("fingerprint", "") if own else "",
+        "data": grid(head, rows, numeric=range(2, len(head)), caption=_leak(table, evaluation)),
     }
 
 
@@ -198,8 +199,12 @@ def _patients(table: pd.DataFrame, row: Mapping[str, Any]) -> int:
     return part["patient_id"].nunique()
 
 
-def _leak(table: pd.DataFrame) -> str:
-    """Whether splits share original images or patients."""
+def _leak(table: pd.DataFrame, evaluation: Evaluation) -> str:
+    """Whether splits share original images or patients; for data from elsewhere, whether the run knows the pictures."""
+    if evaluation.set_name != "test" and evaluation.n_learnt is not None:
+        known, files = evaluation.n_learnt, f"of the {evaluation.n_files} files"
+        shows = f"LEAK: {known} {files} show pictures" if known else f"None {files} shows a picture"
+        return f"{shows} of the run's training or validation set."
     shared = shared_sources(table)
     if shared.empty:
         known = "patient_id" in table and table["patient_id"].notna().any()

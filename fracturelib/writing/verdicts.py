@@ -47,6 +47,7 @@ class Caution(StrEnum):
     MANY_FILES = "many files of few units"
     ONE_CLASS = "files of one class only"
     NO_SKILL = "no skill shown"
+    LEARNT_FROM = "pictures that the model has learnt from"
 
 
 # All but those for which the number itself stands, and only its interval is missing.
@@ -114,13 +115,15 @@ def subgroup_caution(with_fracture: int, without: int, unit: str, reason: Reason
     return explained(reason, unit)
 
 
-def cautioned(caution: Caution, *, files: int, fractured: int, units: int, unit: str) -> str:
-    """A caution as a sentence about a set of so many files, fractured files and units."""
+def cautioned(caution: Caution, *, files: int, fractured: int, units: int, unit: str, learnt: int = 0) -> str:
+    """A caution as a sentence about a set of so many files, fractured files, units, and files that were learnt from."""
     return {
         Caution.NO_INTERVALS: f"only {units} {unit}: no interval can be given",
         Caution.MANY_FILES: f"{files} files come from only {units} {unit}; the intervals count these",
         Caution.ONE_CLASS: f"every file is {CLASS_NAMES[fractured > 0]}: most metrics are not estimable",
         Caution.NO_SKILL: "the interval of the AUC includes 0.5: no skill is shown beyond guessing",
+        Caution.LEARNT_FROM: f"{learnt} of {files} files show pictures that the run has learnt from (its training and "
+        "validation set): this is no external test, and the scores measure memory",
     }[caution]
 
 
