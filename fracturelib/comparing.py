@@ -8,10 +8,7 @@ import pandas as pd
 
 from fracturelib.errors import EvaluationError, RunError
 from fracturelib.evaluation import Scored, compare, drop_table
-from fracturelib.files.tables import plain_table
-from fracturelib.runs import Run, read_record
-
-PREDICTIONS = "predictions.csv"
+from fracturelib.runs import MODEL, PREDICTIONS, Run, read_record, saved_table
 
 
 def saved_predictions(folder: str | Path) -> Scored:
@@ -20,19 +17,20 @@ def saved_predictions(folder: str | Path) -> Scored:
     Raises:
         RunError: the folder is no run, the run is not finished, or the file is damaged.
     """
-    folder = Path(folder)
+    return _saved(Path(folder))[0]
+
+
+def _saved(folder: Path) -> tuple[Scored, str]:
+    """The test predictions of a finished run, and the fingerprint of its data."""
     record = read_record(folder)
-    try:
-        texts = {"path": str, "source_id": str, "patient_id": str}
-        table = plain_table(pd.read_csv(folder / PREDICTIONS, dtype=texts))
-        return Scored(table.astype({"label": int, "probability": float}), float(record["threshold"]))
-    except (OSError, ValueError, KeyError) as error:
+    if not (folder / MODEL).is_file():
         raise RunError(
-            "the run's test predictions cannot be read",
-            file=folder / PREDICTIONS,
-            cause=f"the run is not finished, or the file is missing or damaged ({error})",
-            cure="finish the run with --resume, restore the file from a copy, or train again",
-        ) from error
+            "the run is not finished: it has no test predictions",
+            file=folder / MODEL,
+            cause="training was interrupted, or files were removed (then restore them from a copy)",
+            cure=f"go on with --name {folder.name} --resume and the options of the first call",
+        )
+    return Scored(saved_table(folder, record), record["threshold"]), record["data"]["fingerprint"]
 
 
 def compare_runs(first: str | Path, second: str | Path, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -42,10 +40,9 @@ def compare_runs(first: str | Path, second: str | Path, *, resamples: int = 2000
         RunError: see `saved_predictions`.
         EvaluationError: the two were not tested on the same images, or it cannot be told.
     """
-    one, other = saved_predictions(first), saved_predictions(second)
+    (one, its_data), (other, other_data) = _saved(Path(first)), _saved(Path(second))
     known = "sha256" in one.predictions and "sha256" in other.predictions
-    prints = {read_record(folder)["data"]["fingerprint"] for folder in (first, second)}
-    if not known and len(prints) > 1:  # equal names alone do not make equal images
+    if not known and its_data != other_data:  # equal names alone do not make equal images
         raise EvaluationError(
             "the two runs used different data, and their predictions do not say of which images they are",
             cause="one of the runs was made by an older version",
@@ -56,8 +53,7 @@ def compare_runs(first: str | Path, second: str | Path, *, resamples: int = 2000
 
 def drop_from_run(run: Run, external: pd.DataFrame, *, resamples: int = 2000) -> pd.DataFrame | None:
     """`drop_table` from the run's own test set to `external` predictions; None if the run's own are gone."""
-    try:
-        internal = saved_predictions(run.folder)
-    except RunError:
+    if not (run.folder / PREDICTIONS).is_file():
         return None
+    internal = Scored(saved_table(run.folder, run.record), run.threshold)
     return drop_table(internal, Scored(external, run.threshold), resamples=resamples, seed=run.config.seed)

@@ -66,6 +66,10 @@ class RunError(FracturelibError):
     """A saved run is missing, damaged or made by other code."""
 
 
+class RunBusyError(RunError):
+    """Another process is training the run."""
+
+
 class FracturelibWarning(UserWarning):
     """Base of the project's warnings, so that a caller can filter them as one."""
 
@@ -76,6 +80,10 @@ class DataWarning(FracturelibWarning):
 
 class SplitLeakWarning(FracturelibWarning):
     """One source or one patient is in more than one split."""
+
+
+class RunWarning(FracturelibWarning):
+    """A run can be used, but not everything about it is known."""
 
 
 class WeightsWarning(FracturelibWarning):

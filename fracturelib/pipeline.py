@@ -32,11 +32,26 @@ from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, featur
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.report import Tested, write_model_card, write_report
-from fracturelib.runs import CHECKPOINT, MODEL, Run, load_run, new_record, read_record, write_json, write_run
+from fracturelib.runs import (
+    CHECKPOINT,
+    MODEL,
+    RECORD_FILE,
+    Run,
+    check_name,
+    claimed,
+    learnt_pictures,
+    load_run,
+    new_record,
+    read_record,
+    remove_leftovers,
+    write_record,
+    write_run,
+)
 from fracturelib.runtime import is_first, rank_and_size
 from fracturelib.stress.probing import run_probes
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
+from fracturelib.writing.verdicts import Caution
 
 
 def train_run(
@@ -65,8 +80,9 @@ def train_run(
         CatalogError, ImageError, WeightsError, TrainingError: as their modules say.
     """
     folder, started = Path(folder), time.monotonic()
-    _check_target(folder, resume)
-    with recorded_warnings() as messages:
+    check_name(folder.name)
+    with claimed(folder), recorded_warnings() as messages:
+        _check_target(folder, resume)
         start = _prepare(config, folder, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts)
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, start.record)
@@ -76,8 +92,8 @@ def train_run(
         if not is_first():  # of several processes; the first one judges and writes
             return Run(folder, config, start.record, start.model, trained.history, {})
         tested = _judge(start, trained)
-    facts = {"warnings": messages, "seconds": round(time.monotonic() - started, 1)}
-    return _write(folder, start, replace(tested, record={**tested.record, **facts}))
+        facts = {"warnings": messages, "seconds": round(time.monotonic() - started, 1)}
+        return _write(folder, start, replace(tested, record={**tested.record, **facts}))
 
 
 class _Start(NamedTuple):
@@ -107,7 +123,7 @@ def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: boo
     # a rule that these validation images cannot serve fails now, not after training
     choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
     model = build_model(config)
-    record = new_record(config, table, model, folder.name)
+    record = new_record(config, table, model, folder)
     if rank_and_size()[1] > 1:
         record |= _for_processes(model)
     record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
@@ -135,7 +151,7 @@ def _open_folder(folder: Path, record: dict[str, Any]) -> None:
     if folder.exists() and any(folder.iterdir()):
         _check_same_data(folder, record)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", record)
+    write_record(folder, record)
 
 
 def _train(
@@ -180,7 +196,7 @@ def _write(folder: Path, start: _Start, tested: Tested) -> Run:
     record, history, evaluation = dict(tested.record), tested.history, tested.evaluation
     write_report(folder, tested)
     write_model_card(folder, tested)
-    write_run(folder, record, start.model, history, evaluation, tested.predictions)
+    record = write_run(folder, record, start.model, history, evaluation, tested.predictions, start.table)
     return Run(folder, start.config, record, start.model, history, evaluation.to_dict())
 
 
@@ -201,8 +217,8 @@ def evaluate_run(
     Warns:
         DataWarning: the run's own data are not what they were when it was trained.
     """
-    external = is_external(run, data)
-    own = run.record["data"]
+    external, own = is_external(run, data), run.record["data"]
+    _check_there(run, data)
     table = read_catalog(
         run.config.data if data is None else data,
         strict=strict,
@@ -210,9 +226,11 @@ def evaluate_run(
         keep_conflicts=own["keep_conflicts"],
         seed=run.config.seed,
     )
+    same = fingerprint(table) == own["fingerprint"]
+    external = external and not same  # a copy of the run's own data is no other data
     if external and data is not None:
         table = _with_metadata_above(table, Path(data))
-    if not external and fingerprint(table) != own["fingerprint"]:
+    if not external and not same:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
     predictions = with_prediction(predict(run.model, _test_loader(table, run.config)), run.threshold)
     evaluation = evaluate(
@@ -226,6 +244,9 @@ def evaluate_run(
         set_name="external test" if external else "test",
         seed=run.config.seed,
     )
+    if not same:
+        evaluation = _with_overlap(run, table, evaluation)
+    external = evaluation.set_name == "external test"
     if report is not None:
         probes = run_probes(run.model, table, run.config, predictions, threshold=run.threshold)
         drop = drop_from_run(run, predictions) if external else None
@@ -233,6 +254,28 @@ def evaluate_run(
         write_report(report, tested)
         write_model_card(report, tested)
     return evaluation, predictions
+
+
+def _check_there(run: Run, data: str | Path | None) -> None:
+    """Raise RunError if the run's own data are asked for, and are not where they were."""
+    if data is None and not Path(run.config.data).is_dir():
+        raise RunError(
+            "the data that this run was trained on are not here",
+            file=run.config.data,
+            cause="the run or its data were moved, or come from another machine",
+            cure="name the folder with --data FOLDER",
+        )
+
+
+def _with_overlap(run: Run, table: pd.DataFrame, evaluation: Evaluation) -> Evaluation:
+    """The evaluation with the number of test files whose pictures the run has learnt from, and a caution about them."""
+    if "files" not in run.record:  # a run of an earlier version did not keep them
+        return evaluation
+    learnt = int(learnt_pictures(run, table[table["split"] == "test"]).sum())
+    if not learnt:
+        return replace(evaluation, n_learnt=0)
+    cautions = [Caution.LEARNT_FROM, *evaluation.cautions]
+    return replace(evaluation, n_learnt=learnt, set_name="overlapping test", cautions=cautions)
 
 
 def is_external(run: Run, data: str | Path | None) -> bool:
@@ -290,7 +333,10 @@ def recorded_warnings() -> Iterator[list[str]]:
 
 def _check_target(folder: Path, resume: bool) -> None:
     """Refuse to write into a folder that holds something already, before any time is spent."""
+    remove_leftovers(folder)
     if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / RECORD_FILE).exists():
+            raise RunError("the folder holds files, but no run", file=folder, cure="choose another --name")
         if resume:
             read_record(folder)
             return

@@ -11,6 +11,7 @@ from fracturelib.comparing import compare_runs, drop_from_run, saved_predictions
 from fracturelib.errors import EvaluationError, RunError
 from fracturelib.pipeline import evaluate_run
 from fracturelib.runs import load_run
+from tests.helpers.runs import as_first_format
 
 QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
 
@@ -25,9 +26,10 @@ def run_folder(tiny_data, tmp_path_factory):
 
 @pytest.fixture
 def other(run_folder, tmp_path):
-    """A second run: the first with other predictions."""
+    """A second run: the first with other predictions, in a format that names no hashes."""
     folder = tmp_path / "second"
     shutil.copytree(run_folder, folder)
+    as_first_format(folder)
     table = pd.read_csv(folder / "predictions.csv")
     table["probability"] = (table["label"] + 0.5) / 2
     table.to_csv(folder / "predictions.csv", index=False)

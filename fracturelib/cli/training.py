@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from fracturelib.cli.shared import NOTICE, add_command, number_from, print_metrics
 from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError
 from fracturelib.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
             help=entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)",
         )
     how = parser.add_argument_group("how to run")
-    how.add_argument("--name", help="name of the run (default: the date and time)")
+    how.add_argument("--name", help="name of the run (default: date, time and a random end)")
     how.add_argument("--runs", default="runs", metavar="FOLDER", help="where runs are kept (default: %(default)s)")
     how.add_argument(
         "--features-limit",
@@ -59,14 +59,13 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from fracturelib.features.bank import BANK_FOLDER
+    from fracturelib.runs import check_name
     from fracturelib.runtime import joined_processes
 
     config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
-    name = options.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    if Path(name).name != name or name.startswith("."):  # hidden folders are ours
-        raise ConfigError(
-            f"the name '{name}' is no plain folder name", cure="use --runs for the place, --name for the name"
-        )
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{now}_{secrets.token_hex(3)}" if options.name is None else options.name  # two may start in one second
+    check_name(name)
     runs = Path(options.runs)
     folder = check_output_folder(runs / name, {})
     check_output_folder(runs / BANK_FOLDER, {})

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from fracturelib.catalog.layout import layout_error
 from fracturelib.config import TrainConfig
-from fracturelib.errors import CatalogError, FracturelibError, RunError
+from fracturelib.errors import CatalogError, FracturelibError, RunBusyError, RunError
 from fracturelib.features.bank import BANK_FOLDER, FeatureBank
 from fracturelib.pipeline import train_run
 from fracturelib.plots.style import STYLE
@@ -116,6 +116,8 @@ def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
         if run.repeats_here:
             return run
         reason = "it was made on a machine with bfloat16"
+    except RunBusyError:
+        raise
     except RunError as error:
         read_record(folder)  # raises for a folder that is no run
         reason = error.what

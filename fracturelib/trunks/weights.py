@@ -76,7 +76,7 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
         path = _bundled(architecture)
         detail = "the bundled resnet18, distilled from an ImageNet-trained EfficientNet-Lite0"
     else:
-        path, detail = Path(weights), f"{architecture} from the file {weights}"
+        path, detail = Path(weights), f"{architecture} from the file {Path(weights).name}"
     if path is not None:
         load_into(trunk, read_state_dict(path), path)
     fingerprint = state_fingerprint(trunk)

@@ -1,0 +1,208 @@
+"""What is read of a run: each file is known by its hash, and everything in it is checked before it is used."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError, RunError, RunWarning, WeightsError
+from fracturelib.files.places import found_from
+from fracturelib.model import FractureClassifier, build_model
+from fracturelib.runs import schema
+from fracturelib.runs.pictures import PICTURES, among_learnt
+from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
+from fracturelib.runtime import choose_device, choose_precision
+
+FIRST_FORMAT = "fracturelib run 1"  # without hashes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it is kept.
+        config: its settings; `data` is where the data set is now, as far as that is known.
+        record: all of ``config.json``.
+        model: with the best weights, in eval mode.
+        history: one row per epoch.
+        metrics: all of ``metrics.json``: the test numbers of the day it was made.
+    """
+
+    folder: Path
+    config: TrainConfig
+    record: dict[str, Any]
+    model: FractureClassifier
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+
+    @property
+    def threshold(self) -> float:
+        """The operating point, chosen on validation images when the run was made."""
+        return self.record["threshold"]
+
+    @property
+    def repeats_here(self) -> bool:
+        """Whether this machine computes in the run's precision, and so repeats its numbers."""
+        return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record.get("precision")
+
+
+def load_run(folder: str | Path) -> Run:
+    """Reload a finished run; nothing in the folder is executed.
+
+    Raises:
+        RunError: the folder is no run, or a file of it is missing, damaged, edited or of another run.
+        WeightsError: the trunk's weights that the run used are not on this machine.
+
+    Warns:
+        RunWarning: the run was made by an earlier version, and does not know its files by their hashes.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    if not (folder / MODEL).is_file():
+        raise RunError(
+            "the run is not finished: it has no trained model",
+            file=folder / MODEL,
+            cause="training was interrupted, or the file was removed (then restore it from a copy)",
+            cure=f"go on with --name {folder.name} --resume and the options of the first call",
+        )
+    config = _settings(record, folder)
+    for name in (MODEL, "metrics.json", "history.csv"):
+        check_file(folder, record, name)
+    metrics, history = (
+        schema.read_json(folder / "metrics.json"),
+        schema.read_table(folder / "history.csv", schema.HISTORY),
+    )
+    schema.check(metrics, schema.METRICS, folder / "metrics.json")
+    history.attrs |= {"best_epoch": record["best_epoch"], "stopped_early": record["stopped_early"]}
+    model = _rebuild(config, record, folder)
+    _load_model(model, folder / MODEL)
+    return Run(folder, config, record, model.eval(), history, metrics)
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The content of ``config.json``, checked; raises RunError if it is missing, damaged, edited or of another format.
+
+    Warns:
+        RunWarning: it was written by an earlier version.
+    """
+    path = Path(folder) / RECORD_FILE
+    if not path.is_file():
+        raise RunError(
+            "this folder is no run",
+            file=path,
+            cause="the name is misspelt, training never started, or the file was removed (then restore it from a copy)",
+            cure="give the folder that `fracturelib train` printed, for example runs/demo",
+        )
+    record = schema.read_json(path)
+    found = record.get("format") if isinstance(record, dict) else type(record).__name__
+    if found not in (RUN_FORMAT, FIRST_FORMAT):
+        raise RunError(
+            f"the run has the format {found!r:.50}, expected {RUN_FORMAT!r}",
+            file=path,
+            cause="the file is damaged, or was made by other code or another version",
+            cure="restore it from a copy, or train again under another --name",
+        )
+    finished = (path.parent / MODEL).is_file()
+    schema.check(record, schema.RECORD | schema.FINISHED if finished else schema.RECORD, path)
+    if found == FIRST_FORMAT:
+        warnings.warn(
+            f"the run {Path(folder).name} was made by an earlier version: it does not tell whether its files are still "
+            "its own, nor which pictures it has learnt from",
+            RunWarning,
+            stacklevel=3,
+        )
+    elif record.get("sha256") != schema.digest_of_record(record):
+        _changed(path)
+    return record
+
+
+def saved_table(folder: Path, record: dict[str, Any]) -> pd.DataFrame:
+    """The test predictions of a finished run as they were written; raises RunError as `load_run`."""
+    check_file(folder, record, PREDICTIONS)
+    texts = dict.fromkeys(("path", "source_id", "patient_id", "sha256"), str)
+    return schema.read_table(folder / PREDICTIONS, schema.PREDICTIONS, dtype=texts)
+
+
+def learnt_pictures(run: Run, table: pd.DataFrame) -> np.ndarray:
+    """Whether each row's picture is one that the run has learnt from, bool (N,); raises RunError as `load_run`."""
+    check_file(run.folder, run.record, PICTURES)
+    return among_learnt(run.folder / PICTURES, table)
+
+
+def check_file(folder: Path, record: dict[str, Any], name: str) -> None:
+    """Raise RunError unless the file is the one that the run wrote, as far as its record tells."""
+    hashes = record.get("files") or {}
+    known = record["format"] == RUN_FORMAT and (folder / name).is_file()
+    if known and hashes.get(name) != schema.digest_of(folder / name):
+        _changed(folder / name)
+
+
+def _changed(path: Path) -> None:
+    raise RunError(
+        f"{path.name} is not what this run wrote",
+        file=path,
+        cause="it is damaged, was edited, or is another run's",
+        cure="restore the run from a copy, or train again under another --name",
+    )
+
+
+def _settings(record: dict[str, Any], folder: Path) -> TrainConfig:
+    """The run's settings, with the places of data and weights as seen from here."""
+    try:
+        config = TrainConfig.from_dict(record["config"])
+    except ConfigError as error:
+        raise RunError(
+            f"the run's settings do not fit this version: {error.what}",
+            file=folder / RECORD_FILE,
+            cause="the file was edited, or made by another version",
+            cure="restore it from a copy, or train again under another --name",
+        ) from error
+    return replace(config, data=found_from(folder, record["data"].get("place"), config.data))
+
+
+def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> FractureClassifier:
+    """The run's network with the very trunk that it was trained on."""
+    weights = record["weights"]
+    try:
+        model = build_model(config, weights=found_from(folder, weights.get("place"), weights["name"]))
+    except (ConfigError, WeightsError) as error:
+        error.add_note(f"(needed by the run {folder})")
+        raise
+    if model.origin.sha256 != weights["sha256"]:
+        raise RunError(
+            "the trunk's weights on this machine are not the ones that the run was trained on",
+            file=weights["path"] or folder / RECORD_FILE,
+            cause="the weights file was replaced, or another version of the libraries makes other random weights",
+            cure=f"bring back the weights with the fingerprint {weights['sha256'][:12]}…, or train again",
+        )
+    # What was computed in float32 is repeated so where there is bfloat16. The other way round it would be emulated, and
+    # take many times as long: then the numbers differ in the third digit.
+    if record.get("precision") == "float32":
+        model.precision = "float32"
+    return model
+
+
+def _load_model(model: FractureClassifier, file: Path) -> None:
+    try:
+        state = load_file(file)
+        wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
+        if wrong:
+            raise KeyError(f"not finite: {', '.join(wrong)}")
+        model.load_trained_state(state)
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise RunError(
+            "the run's model cannot be read",
+            file=file,
+            cause=f"it is damaged, or belongs to other settings ({str(error)[:200]})",
+            cure="restore the file from a copy, or train again under another --name",
+        ) from error
