@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from PIL import Image
 from fracturelib.catalog import read_catalog, source_id_from_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import FracturelibError
-from fracturelib.simulation import ensure_simulated, home, simulate, writer
+from fracturelib.simulation import ensure_simulated, simulate, writer
 from fracturelib.simulation.home import one_builder
 from fracturelib.simulation.mixture import SHARES
 from fracturelib.simulation.plan import DEFAULT_COUNTS, SECOND_TURN, is_fractured, jobs, make_plan
@@ -273,20 +272,6 @@ def _wait_for(done) -> None:
     while not done() and time.monotonic() < end:
         time.sleep(0.05)
     assert done()
-
-
-def test_who_waits_for_another_process_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(home, "WAIT_SECONDS", 0.05)
-
-    @contextmanager
-    def slow_lock(path):
-        time.sleep(0.5)
-        yield
-
-    monkeypatch.setattr(home, "exclusive", slow_lock)
-    with one_builder(tmp_path / "set"):
-        pass
-    assert "another process is making set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("make", [simulate, ensure_simulated])

@@ -13,10 +13,10 @@ SECONDS_BEFORE_SAYING = 1.0
 
 
 @contextmanager
-def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def exclusive(path: Path, *, wait: bool = True, what: str = "") -> Iterator[bool]:
     """Hold the lock file `path`; yields False at once if another process holds it and `wait` is off.
 
-    Who waits for more than a second says so on stderr. The empty file may stay when nobody holds it any more.
+    Who waits for more than a second says on stderr for `what`. The empty file may stay when nobody holds it any more.
     """
     lock = FileLock(path)
     try:
@@ -25,7 +25,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
         if not wait:
             yield False
             return
-        print(f"Waiting for another process that uses {path.parent} …", file=sys.stderr, flush=True)
+        print(f"Waiting for {what or f'another process that uses {path.parent}'} …", file=sys.stderr, flush=True)
         lock.acquire()
     try:
         yield True

@@ -38,7 +38,7 @@ class Is:
             return False
         if self.kind in (int, float):
             return isinstance(value, (int, self.kind)) and self.low <= value <= self.high
-        return isinstance(value, self.kind) and (not self.pattern or re.fullmatch(self.pattern, value) is not None)
+        return isinstance(value, self.kind) and (not self.pattern or re.fullmatch(self.pattern, str(value)) is not None)
 
 
 TEXT, FLAG, COUNT, SHARE = Is(str), Is(bool), Is(int, 0), Is(float, 0, 1)
@@ -106,7 +106,7 @@ def check(value: Any, schema: Any, file: Path, field: str = "") -> None:
     if isinstance(schema, Is):
         if not schema.allows(value):
             _refuse(file, f"{field} is {reprlib.repr(value)}")
-    elif not isinstance(value, dict if isinstance(schema, dict) else list):
+    elif not isinstance(value, type(schema)):
         _refuse(file, f"{field or 'its content'} is {reprlib.repr(value)}")
     elif isinstance(schema, list):
         for place, entry in enumerate(value):

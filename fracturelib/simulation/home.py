@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import json
-import threading
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,6 @@ MANIFEST = "simulation.json"
 METADATA = "metadata.csv"
 LABELS = "labels.csv"  # beside DICOM files
 TABLES = (METADATA, LABELS)
-WAIT_SECONDS = 1.0  # longest silent wait for another process
 
 
 def place_beside_older(root: Path) -> Path:
@@ -81,17 +82,15 @@ def move_in(partial: Path, root: Path, plan: Plan) -> None:
 
 @contextmanager
 def one_builder(root: Path) -> Iterator[None]:
-    """One process at a time builds the folder; who waits for another one says so."""
+    """One process at a time builds the folder; who waits for another one says so.
+
+    The lock lies in the system's temporary folder, so that nothing stays beside the set.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
-    text = f"Waiting: another process is making {root.name} …"
-    waiting = threading.Timer(WAIT_SECONDS, print, [text], {"flush": True})
-    waiting.start()
-    try:
-        with exclusive(root.with_name(f".{root.name}.lock")):
-            waiting.cancel()
-            yield
-    finally:
-        waiting.cancel()
+    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"fracturelib-{getpass.getuser()}-{place}.lock"
+    with exclusive(lock, what=f"another process that makes {root.name}"):
+        yield
 
 
 def read_json(path: Path) -> dict | None:
