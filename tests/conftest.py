@@ -9,8 +9,13 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from tests.helpers.trees import write_tree
+
+settings.register_profile("long", max_examples=5000, deadline=None)
+if "HYPOTHESIS_PROFILE" in os.environ:
+    settings.load_profile(os.environ["HYPOTHESIS_PROFILE"])
 
 mpl.use("Agg")  # no test opens a window
 
