@@ -31,6 +31,8 @@ from fracturelib.catalog import (
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
+from fracturelib.evaluation import file_metadata
+from fracturelib.images import read_radiograph
 from tests.helpers.trees import TINY_COUNTS
 
 COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std"]
@@ -634,3 +636,12 @@ def test_boxes_are_those_of_fractured_files_only() -> None:
     assert with_boxes(table).empty  # no columns for boxes
     boxed = table.assign(**{name: [1.0, None, 1.0] for name in BOX})
     assert with_boxes(boxed)["path"].tolist() == ["a"]
+
+
+def test_brightness_and_contrast_are_in_the_table_and_no_file_is_read_again(tiny_data: Path) -> None:
+    table = read_catalog(tiny_data)
+    small = [read_radiograph(tiny_data / path, target_side=64) / 255 for path in table["path"]]
+    elsewhere = file_metadata(table, root="nowhere")
+    assert elsewhere["brightness"].tolist() == [image.mean() for image in small]
+    assert elsewhere["contrast"].tolist() == [image.std() for image in small]
+    pd.testing.assert_frame_equal(elsewhere, file_metadata(table.drop(columns=["grey_mean", "grey_std"])))
