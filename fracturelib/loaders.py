@@ -158,9 +158,9 @@ def share(loader: TableLoader, *, parts: bool) -> TableLoader:
     return TableLoader(loader.dataset, generator=loader.generator, num_workers=loader.num_workers, **how)
 
 
-def is_shared(loader: DataLoader) -> bool:
-    """Whether other processes hold the rest of this loader's batches."""
-    return isinstance(_batches(loader), SharedBatches)
+def is_shared(loader: Iterable) -> bool:
+    """Whether other processes hold the rest of this loader's batches; a plain list of batches is never shared."""
+    return isinstance(loader, DataLoader) and isinstance(_batches(loader), SharedBatches)
 
 
 def _batches(loader: DataLoader) -> Any:

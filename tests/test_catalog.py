@@ -35,7 +35,19 @@ from fracturelib.evaluation import file_metadata
 from fracturelib.images import read_radiograph
 from tests.helpers.trees import TINY_COUNTS
 
-COLUMNS = ["path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std"]
+COLUMNS = [
+    "path",
+    "split",
+    "label",
+    "source_id",
+    "width",
+    "height",
+    "truncated",
+    "sha256",
+    "grey_mean",
+    "grey_std",
+    "content",
+]
 MakeTree = Callable[..., Path]
 
 

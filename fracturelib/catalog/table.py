@@ -27,7 +27,19 @@ from fracturelib.images import ImageFacts, inspect_image
 from fracturelib.runtime import available_cores
 from fracturelib.writing.words import counted, few, printable
 
-COLUMNS = ("path", "split", "label", "source_id", "width", "height", "truncated", "sha256", "grey_mean", "grey_std")
+COLUMNS = (
+    "path",
+    "split",
+    "label",
+    "source_id",
+    "width",
+    "height",
+    "truncated",
+    "sha256",
+    "grey_mean",
+    "grey_std",
+    "content",
+)
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
 
 
@@ -59,7 +71,8 @@ def read_catalog(
         one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
         relative to root), split, label (1 = fractured), source_id (files with the same pixels share one, whatever
         their names and metadata.csv say), width, height (pixels), truncated (bool), sha256 (of the file), grey_mean,
-        grey_std (brightness and contrast, 0…1), and those of metadata.csv. `attrs["root"]` is the root as given,
+        grey_std (brightness and contrast, 0…1), content (hash of the grey pixels), and those of
+        metadata.csv. `attrs["root"]` is the root as given,
         `attrs["skipped"]` a list of {"path", "problem"}.
 
     Raises:
@@ -74,7 +87,7 @@ def read_catalog(
         skipped += conflicts
     check_classes(table, root, skipped)
     table["source_id"] = source_ids(table["path"])
-    table = join_metadata(table[[*COLUMNS, "content"]], root / "metadata.csv")
+    table = join_metadata(table[list(COLUMNS)], root / "metadata.csv")
     table = join_equal_pixels(table)
     if make_split:
         table = _make_missing_splits(table, seed)
