@@ -29,6 +29,7 @@ COLUMNS = (
     "sha256",
     "grey_mean",
     "grey_std",
+    "content",
 )
 
 
@@ -44,7 +45,7 @@ def survey(root: str | Path) -> pd.DataFrame:
     Returns:
         one row per usable image, sorted by the folders' split, class and path, with the columns path, split ("all"
         where no folder says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth,
-        truncated, sha256, grey_mean, grey_std and those of metadata.csv. `attrs["root"]` is the root as given,
+        truncated, sha256, grey_mean, grey_std, content and those of metadata.csv. `attrs["root"]` is the root as given,
         `attrs["skipped"]` a list of {"path", "problem"} of unusable files.
 
     Raises:
