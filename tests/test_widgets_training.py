@@ -268,8 +268,7 @@ def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, 
     monkeypatch.setattr(notebook, "train_run", pretend)
     folder = tmp_path / "runs" / "notebook"
     assert notebook_run(CONFIG, folder) is made and calls == [True]
-    record = {"format": "fracturelib run 1", "config": {}, "weights": {}, "data": {}}
-    (folder / "config.json").write_text(json.dumps(record))
+    monkeypatch.setattr(notebook, "read_record", lambda folder: {})  # it is a run
     assert notebook_run(CONFIG, folder) is made and calls == [True, True, False]
     assert "made with other settings" in capsys.readouterr().out and str(tmp_path) not in capsys.readouterr().out
 
