@@ -67,7 +67,7 @@ class TrainConfig:
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
-        _check_threshold(self.threshold)
+        parse_threshold_rule(self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, ready for JSON."""
@@ -99,10 +99,6 @@ def _check(entry: Any, value: Any) -> None:
     if low is not None and not low <= value <= high:
         shown = "far outside" if abs(value) > 1e15 else value  # Python writes no number of 5,000 digits
         raise ConfigError(f"{entry.name} is {shown}", cure=f"choose a value from {low:g} to {high:g}")
-
-
-def _check_threshold(threshold: str) -> None:
-    parse_threshold_rule(threshold)
 
 
 def parse_threshold_rule(rule: str | float) -> tuple[str, tuple[float, ...]]:
