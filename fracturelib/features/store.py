@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from fracturelib.files import replaced
+
 FORMAT = "fracturelib features 1"
 HEADER, KEYS, VALUES, SUMS = "header.json", "keys.npy", "values.npy", "sums.npy"
 CHUNK_BYTES = 2**22  # read at once while checksums are compared
@@ -42,9 +44,8 @@ class FeatureSet:
         # w+ makes a file of the full size without writing it: on most file systems it takes no space yet
         np.lib.format.open_memmap(folder / VALUES, "w+", made.dtype, made.shape)
         np.lib.format.open_memmap(folder / SUMS, "w+", np.uint32, made.shape[:2])
-        partial = folder / f"{HEADER}.part"
-        partial.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / HEADER)  # last: a folder with a header is whole
+        with replaced(folder / HEADER) as partial:  # last: a folder with a header is whole
+            partial.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
         return made
 
     @classmethod
