@@ -1,8 +1,9 @@
 """A reader study in small: choose cases, keep a reader's answers, score them beside a model, pool a class."""
 
-from fracturelib.course.reader_study.files import pool_readings, save_reading
+from fracturelib.catalog.cases import choose_cases
 from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, disagreements, with_model
-from fracturelib.course.reader_study.session import SURENESS, Reading, choose_cases, simulated_reader, stand_in_reader
+from fracturelib.course.reader_study.session import Reading, simulated_reader, stand_in_reader
+from fracturelib.files.readings import SURENESS, pool_readings, save_reading
 
 __all__ = [
     "SURENESS",

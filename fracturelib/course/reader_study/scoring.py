@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fracturelib import catalog
-from fracturelib.course.reader_study.session import SURENESS
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import scores, wilson_interval
+from fracturelib.files.readings import SURENESS
 
 RESAMPLES = 2000
 FEWEST_CASES = 10  # below this the bootstrap of kappa is too narrow to be believed

@@ -10,56 +10,9 @@ import pandas as pd
 
 from fracturelib import catalog
 from fracturelib.config import POSITIVE
-from fracturelib.errors import EvaluationError
+from fracturelib.files.readings import SURENESS
 
-CASES = 20  # what one reads with care in a quarter of an hour
-SURENESS = {1: "a guess", 2: "fairly sure", 3: "certain"}
 ANSWERS = ["called", "sure", "seconds"]
-
-
-def choose_cases(table: pd.DataFrame, *, count: int = CASES, seed: int = 0) -> pd.DataFrame:
-    """`count` rows, half of them fractured, in random order.
-
-    One file per source, and per patient where patients are known. Within each class the rows are spread evenly over
-    the regions, and the fractured ones over three levels of conspicuity, where the table knows these.
-
-    Args:
-        table: with label and source_id, and one row per file; patient_id, region and conspicuity are optional.
-        count: how many; fewer where a class has not enough sources.
-        seed: another seed gives other cases.
-
-    Raises:
-        EvaluationError: fewer than two cases are asked for, or a class has no file.
-    """
-    rng = np.random.default_rng(seed)
-    rows = table.iloc[rng.permutation(len(table))].drop_duplicates("source_id")
-    if "patient_id" in rows:
-        rows = rows[rows["patient_id"].isna() | ~rows["patient_id"].duplicated()]
-    parts = [
-        _spread(rows[rows["label"] == label], share, rng) for label, share in ((0, count // 2), (1, -(-count // 2)))
-    ]
-    if count < 2 or any(part.empty for part in parts):
-        raise EvaluationError(
-            "a reading needs cases of both classes",
-            cause="the table holds files of one class only, or fewer than two cases were asked for",
-            cure="choose a split with fractured and other radiographs",
-        )
-    chosen = pd.concat(parts)
-    return catalog.rows(chosen, rng.permutation(len(chosen))).reset_index(drop=True)
-
-
-def _spread(rows: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`count` rows, one of every stratum in turn."""
-    keys = pd.DataFrame(index=rows.index)
-    if "region" in rows:
-        keys["region"] = rows["region"].astype(str)
-    if "conspicuity" in rows and rows["conspicuity"].notna().any():
-        keys["level"] = np.ceil(3 * rows["conspicuity"].rank(pct=True))
-    if keys.columns.empty:
-        return rows.head(count)
-    turn = keys.groupby(list(keys), dropna=False).cumcount()  # 0 for the first row of each stratum
-    order = np.lexsort((rng.random(len(rows)), turn))
-    return rows.iloc[order[:count]]
 
 
 class Reading:

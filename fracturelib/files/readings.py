@@ -18,6 +18,7 @@ import pandas as pd
 from fracturelib.errors import DataWarning, EvaluationError
 from fracturelib.files import write_text
 
+SURENESS = {1: "a guess", 2: "fairly sure", 3: "certain"}
 MOST_BYTES = 200_000  # a reading of 20 cases has about 2,000
 MOST_SECONDS = 86_400.0  # longest believable time for one case
 # The JSON of a reading, keys in alphabetical order: numbers of a known form and nothing else.
