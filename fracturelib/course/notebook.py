@@ -59,6 +59,12 @@ def simulated_data(*, progress: bool = True) -> Path:
     return ensure_simulated(data / "simulated", progress=progress)
 
 
+def class_folder() -> Path:
+    """Where the class's readings and guesses are saved: FRACTURELIB_CLASS_FOLDER, or runs/class of this project."""
+    named = os.environ.get("FRACTURELIB_CLASS_FOLDER")
+    return Path(named) if named else project_folder() / "runs" / "class"
+
+
 def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
     """Open a notebook: the look of the figures, warnings without paths, errors in words, the data, and the banner.
 

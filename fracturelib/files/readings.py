@@ -12,6 +12,7 @@ import re
 import uuid
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -70,6 +71,19 @@ def read_reading(file: Path) -> pd.DataFrame:
     Raises:
         ValueError: it is not such a file, or cannot be read.
     """
+    content = numbers_only(file, _READING, "reading")
+    table = pd.DataFrame(content["answers"]).assign(reading=content["reading"])
+    if not table["case"].is_unique:
+        raise ValueError("a case is answered twice")
+    return table
+
+
+def numbers_only(file: Path, form: re.Pattern[str], name: str) -> dict[str, Any]:
+    """The content of a JSON file that has exactly this form, its keys in alphabetical order.
+
+    Raises:
+        ValueError: it is larger than such a file can be, cannot be read, or has another form.
+    """
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
@@ -77,12 +91,9 @@ def read_reading(file: Path) -> pd.DataFrame:
         text = json.dumps(content, sort_keys=True)
     except (OSError, RecursionError) as error:
         raise ValueError(f"it cannot be read ({type(error).__name__})") from error
-    if not _READING.fullmatch(text):
-        raise ValueError("it is not a saved reading, or was changed")
-    table = pd.DataFrame(content["answers"]).assign(reading=content["reading"])
-    if not table["case"].is_unique:
-        raise ValueError("a case is answered twice")
-    return table
+    if not form.fullmatch(text):
+        raise ValueError(f"it is not a saved {name}, or was changed")
+    return content
 
 
 def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> pd.DataFrame:
