@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fracturelib.errors import ImageError
-from fracturelib.images import photographs
+from fracturelib.images import dicom, photographs
 from fracturelib.images.decoder import Decoder, Family
 
-FAMILIES: tuple[Family, ...] = (photographs,)  # asked in this order whether they know a file
+FAMILIES: tuple[Family, ...] = (dicom, photographs)  # asked in this order whether they know a file
 IMAGE_SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.SUFFIXES)
 _names = [name for family in FAMILIES for name in family.NAMES]
 FORMAT_NAMES = f"{', '.join(_names[:-1])} or {_names[-1]}"
@@ -22,8 +22,6 @@ def open_image(data: bytes) -> Decoder:
         decoder = family.open_file(data)
         if decoder is not None:
             return decoder
-    if data[128:132] == b"DICM":
-        raise ImageError("a DICOM file, which is not read", cure="convert it to 16-bit PNG")
     raise ImageError(
         "not an image that can be read",
         cause=f"the file is damaged, or is no {FORMAT_NAMES}",

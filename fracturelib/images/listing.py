@@ -1,4 +1,4 @@
-"""Which files of a folder are radiographs, by their names."""
+"""Which files of a folder are radiographs, by their names, or by their content where a name says nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fracturelib.errors import ImageError
+from fracturelib.images.dicom import is_dicom_file
 from fracturelib.images.formats import IMAGE_SUFFIXES
 
 _Identity = tuple[int, int]
@@ -35,8 +36,13 @@ def iterate_images(path: str | Path) -> Iterator[Path]:
 
 
 def named_like_an_image(file: Path) -> bool:
-    """Whether the name ends like that of an image; or it is a folder, which `visible_files` could not search."""
-    return file.suffix.lower() in IMAGE_SUFFIXES or is_folder(file)
+    """Whether the name ends like that of an image; or it is a folder, which `visible_files` could not search.
+
+    Exports of DICOM name their files IM000001 or 1.2.840.113…: where no suffix speaks, the content does.
+    """
+    if file.suffix.lower() in IMAGE_SUFFIXES or is_folder(file):
+        return True
+    return (not file.suffix or file.suffix[1:].isdigit()) and is_dicom_file(file)
 
 
 def is_folder(path: Path) -> bool:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fracturelib.errors import ImageError
-from fracturelib.images.decoder import Decoder, to_bytes
+from fracturelib.images.contrast import to_bytes
+from fracturelib.images.decoder import Decoder
 from fracturelib.images.limits import too_large
 
 # Few formats only: every further decoder is one more door for a malicious file.
@@ -93,9 +94,8 @@ def _grey(image: Any, rawmode: str) -> NDArray[np.uint8]:
         values = np.asarray(image)
         if rawmode == "I;32N":  # unsigned in the file, but Pillow's mode I is signed
             values = values.view(np.uint32)
-        values = values.astype(np.float64)
         # Pillow inverts 1…8-bit "white is zero" TIFFs itself, but neither 16-bit nor float ones.
-        return to_bytes(-values if _white_is_zero(image) else values)
+        return to_bytes(-values.astype(np.float64) if _white_is_zero(image) else values)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

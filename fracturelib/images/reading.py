@@ -50,7 +50,7 @@ def read_radiograph(
     """Read one file as a greyscale radiograph, with bright bone as stored.
 
     EXIF orientation is applied. Integers wider than 8 bits and floats are scaled by their own range, without padding,
-    markers and hot pixels (`decoder.to_bytes` has the formula). A TIFF stored "white is zero" is inverted. Colour
+    markers and hot pixels (`contrast.anatomy_range` has the formula). A TIFF stored "white is zero" is inverted. Colour
     becomes ITU-R BT.601 luminance. Transparent pixels are laid on black, the colour of air in a radiograph; any other
     ground would draw a bright frame. Of a multi-page TIFF the first page is read.
 

@@ -1,0 +1,93 @@
+"""DICOM files: which bytes are one, what is taken of its tags, and what a DICOMDIR names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracturelib.errors import ImageError
+from fracturelib.images import inspect_image, iterate_images, read_radiograph
+from fracturelib.images.dicom import Kind, is_dicom_file, list_dicomdir, read_tags
+from tests.helpers.dicom import RADIOGRAPH, make_dataset, save_dicom
+
+pydicom = pytest.importorskip("pydicom")
+TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+RNG = np.random.default_rng(5)
+VALUES = RNG.integers(0, 4096, (40, 30)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "IM000001", "1.2.840.113619.2", "a.png"])
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("preamble", [False, True])
+def test_content_makes_a_dicom_file_not_its_name(tmp_path: Path, name: str, implicit: bool, preamble: bool) -> None:
+    path = save_dicom(tmp_path / name, make_dataset(VALUES), implicit=implicit, preamble=preamble)
+    assert is_dicom_file(path)
+    assert list(iterate_images(tmp_path)) == [path]
+    assert read_radiograph(path).shape == VALUES.shape
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\2\0", b"plain text, no more", b"\x08\0rest of some file " * 9, b"BM" + bytes(200)]
+)
+def test_other_files_are_no_dicom(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "README").write_bytes(content)
+    assert not is_dicom_file(tmp_path / "README")
+    assert not is_dicom_file(tmp_path) and not is_dicom_file(tmp_path / "none")
+
+
+def test_tags_are_what_the_table_needs(tmp_path: Path) -> None:
+    given = {
+        "PatientID": " 4711 ", "StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4", "AccessionNumber": "A-17",
+        "ViewPosition": "LL", "ImageLaterality": "R", "BodyPartExamined": "wrist", "Manufacturer": "ACME",
+        "ManufacturerModelName": "DX 9", "Modality": "DX", "PatientAge": "006M", "PatientSex": "F",
+        "ImagerPixelSpacing": [0.2, 0.1], "PhotometricInterpretation": "MONOCHROME1",
+    }  # fmt: skip
+    hidden = {"PatientName": "Doe^Jane", "PatientBirthDate": "19800102", "InstitutionName": "St Elsewhere"}
+    tags = read_tags(save_dicom(tmp_path / "a", make_dataset(VALUES, **given, **hidden)))
+    assert tags == (
+        Kind.IMAGE, "4711", "1.2.3", "1.2.3.4", "A-17", "LL", "R", "WRIST", "ACME DX 9", "DX", 0.5, "F", 0.2, 0.1, 2.0,
+        "MONOCHROME1", 1,
+    )  # fmt: skip
+    assert not any(value in repr(tags) for value in ("Doe", "Jane", "1980", "Elsewhere"))
+
+
+def test_absent_empty_and_senseless_tags_count_as_unknown(tmp_path: Path) -> None:
+    dataset = make_dataset(VALUES, PatientAge="old", PixelSpacing=[0, 0], ViewPosition="", PatientID=None)
+    tags = read_tags(save_dicom(tmp_path / "a", dataset))
+    assert (tags.age, tags.row_spacing, tags.view, tags.patient_id, tags.aspect) == (None, None, "", "", 1.0)
+    (tmp_path / "b.txt").write_text("no DICOM at all, but text of some length")
+    with pytest.raises(ImageError, match="not a DICOM file"):
+        read_tags(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize(
+    ("uid", "kind"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.7", Kind.SECONDARY_CAPTURE),
+        ("1.2.840.10008.5.1.4.1.1.7.2", Kind.SECONDARY_CAPTURE),
+        ("1.2.840.10008.5.1.4.1.1.88.11", Kind.REPORT),
+        ("1.2.840.10008.5.1.4.1.1.88.59", Kind.KEY_IMAGES),
+        ("1.2.840.10008.5.1.4.1.1.104.1", Kind.DOCUMENT),
+        ("1.2.840.10008.5.1.4.1.1.11.1", Kind.PRESENTATION),
+        ("1.2.840.10008.5.1.4.1.1.481.5", Kind.RADIOTHERAPY),
+        ("1.2.840.10008.5.1.4.1.1.481.1", Kind.IMAGE),
+        ("1.2.840.10008.5.1.4.1.1.1", Kind.IMAGE),
+        (RADIOGRAPH, Kind.IMAGE),
+    ],
+)
+def test_only_images_are_read_and_the_kind_of_others_is_named(tmp_path: Path, uid: str, kind: Kind) -> None:
+    path = save_dicom(tmp_path / "a.dcm", make_dataset(VALUES, SOPClassUID=uid))
+    assert read_tags(path).kind is kind
+    assert inspect_image(path).problem == (None if kind is Kind.IMAGE else f"a DICOM {kind}, not a radiograph")
+
+
+def test_a_dicomdir_names_its_images() -> None:
+    top = TEST_FILES / "dicomdirtests"
+    files = list_dicomdir(top / "DICOMDIR")
+    assert len(files) == len(set(files)) == 31
+    assert all(file.is_file() and top in file.parents for file in files)
+    assert inspect_image(top / "DICOMDIR").problem == "a DICOMDIR, not a radiograph"
+    with pytest.raises(ImageError, match="not a DICOMDIR"):
+        list_dicomdir(files[0])
