@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +17,18 @@ import torch
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.comparing import drop_from_run
-from fracturelib.config import SPLITS, TrainConfig
+from fracturelib.config import SPLITS, TrainConfig, parse_threshold_rule
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
 from fracturelib.evaluation import (
     Evaluation,
     Scored,
     baseline_predictions,
+    calibrated,
+    choose_temperature,
     choose_threshold,
     evaluate,
-    fit_temperature,
     predict,
+    threshold_on,
 )
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
@@ -174,9 +176,12 @@ def _train(
 def _judge(start: _Start, trained: _Trained) -> Tested:
     """Choose threshold and temperature on the validation images, and test with both fixed."""
     config, history = start.config, trained.history
+    calibration = choose_temperature(trained.validation)
+    temperature = calibration.temperature
     threshold = choose_threshold(trained.validation, rule=config.threshold)
-    temperature = fit_temperature(trained.validation) if trained.validation["label"].nunique() == 2 else None
-    predictions = with_prediction(trained.test, threshold)
+    if parse_threshold_rule(config.threshold)[0] != "fixed":  # a number that somebody gave is meant as it is shown
+        threshold = threshold_on(threshold, temperature)
+    predictions = with_prediction(calibrated(trained.test, temperature), threshold)
     evaluation = evaluate(
         predictions,
         threshold=threshold,
@@ -185,8 +190,8 @@ def _judge(start: _Start, trained: _Trained) -> Tested:
         baselines=baseline_predictions(start.table, rule=config.threshold),
         seed=config.seed,
     )
-    probes = run_probes(start.model, start.table, config, predictions, threshold=threshold)
-    facts = {"threshold": threshold, "temperature": temperature}
+    probes = run_probes(start.model, start.table, config, predictions, threshold=threshold, temperature=temperature)
+    facts: dict[str, Any] = {"threshold": threshold, "temperature": temperature, "calibration": asdict(calibration)}
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
     return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes)
 
@@ -232,12 +237,13 @@ def evaluate_run(
         table = _with_metadata_above(table, Path(data))
     if not external and not same:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
-    predictions = with_prediction(predict(run.model, _test_loader(table, run.config)), run.threshold)
+    found = predict(run.model, _test_loader(table, run.config))
+    predictions = with_prediction(calibrated(found, run.temperature), run.threshold)
     evaluation = evaluate(
         predictions,
         threshold=run.threshold,
         threshold_rule=run.config.threshold,
-        temperature=run.record.get("temperature"),
+        temperature=run.temperature,
         baselines=_external_baselines(run, table)
         if external
         else baseline_predictions(table, rule=run.config.threshold),
@@ -248,7 +254,9 @@ def evaluate_run(
         evaluation = _with_overlap(run, table, evaluation)
     external = evaluation.set_name == "external test"
     if report is not None:
-        probes = run_probes(run.model, table, run.config, predictions, threshold=run.threshold)
+        probes = run_probes(
+            run.model, table, run.config, predictions, threshold=run.threshold, temperature=run.temperature
+        )
         drop = drop_from_run(run, predictions) if external else None
         tested = Tested(run.record, table, run.history, evaluation, predictions, probes, drop)
         write_report(report, tested)

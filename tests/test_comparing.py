@@ -83,8 +83,8 @@ def test_damaged_predictions_are_named(other, content):
 def test_the_rule_and_the_temperature_are_kept_with_the_run(run_folder):
     run = load_run(run_folder)
     assert run.config.threshold == "sensitivity=0.9"
-    assert run.record["temperature"] > 0
-    assert run.metrics["temperature"] == run.record["temperature"]
+    assert run.record["calibration"]["fitted"] > 0
+    assert run.metrics["temperature"] == run.record["temperature"] == run.record["calibration"]["temperature"]
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_an_external_test_shows_the_drop_and_writes_its_report(run_folder, make_
         "come along unchanged",
         "Against the run's own test set",
         "5.0 % of the patients",
-        "with the run's temperature",
+        "calibration error",
         "metadata only",
         "sensitivity of at least 0.9",
     ):

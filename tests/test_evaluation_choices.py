@@ -13,21 +13,26 @@ from fracturelib.errors import ConfigError, EvaluationError
 from fracturelib.evaluation import (
     apply_temperature,
     brier_decomposition,
+    calibrated,
     calibration_summary,
     calibration_table,
+    choose_temperature,
     choose_threshold,
     describe_rule,
     fit_temperature,
     predictive_value_table,
     predictive_values,
+    threshold_on,
 )
+from fracturelib.evaluation.calibration import Calibration, NoTemperature
 from fracturelib.evaluation.thresholds import expected_cost
 from fracturelib.writing.verdicts import Reason
 from tests.helpers.predictions import predictions_of_both_classes, scored, simulated
 
 
 def validation(labels, chances, split="val"):
-    return pd.DataFrame({"label": labels, "probability": chances, "split": split})
+    table = pd.DataFrame({"label": labels, "probability": chances, "split": split})
+    return table.assign(source_id=[f"s{number}" for number in range(len(table))])
 
 
 # --- threshold --------------------------------------------------------------------------------------------
@@ -173,6 +178,36 @@ def test_temperature_undoes_overconfidence_and_keeps_the_ranking():
         labels, overconfident
     )
     np.testing.assert_array_equal(np.argsort(overconfident), np.argsort(apply_temperature(overconfident, temperature)))
+
+
+@given(st.floats(0.06, 15), st.lists(st.floats(0, 1, width=32), min_size=2, max_size=40), st.floats(0.001, 0.999))
+def test_no_call_changes_when_threshold_and_probabilities_are_calibrated(temperature, chances, threshold):
+    table = pd.DataFrame({"probability": chances})
+    temperature = max(temperature, 0.55)  # as `fit_temperature` sees to it, whatever the probabilities
+    found = calibrated(table, temperature)
+    assert (found["raw"] == table["probability"]).all()
+    told_apart = np.abs(np.array(chances) - threshold) > 1e-9
+    called = found["probability"] >= threshold_on(threshold, temperature)
+    np.testing.assert_array_equal(called[told_apart], (np.array(chances) >= threshold)[told_apart])
+
+
+def test_a_temperature_is_chosen_where_it_helps_and_refused_where_it_does_not():
+    rng = np.random.default_rng(1)
+    honest = rng.uniform(0.02, 0.98, 400)
+    labels = (rng.uniform(size=400) < honest).astype(int)
+    found = choose_temperature(validation(labels, apply_temperature(honest, 1 / 3)))
+    assert found.temperature == found.fitted and found.gain > found.error
+    for good in (honest, np.full(400, labels.mean())):
+        kept = choose_temperature(validation(labels, good))
+        assert kept.temperature is None and kept.reason == NoTemperature.NO_HELP and kept.fitted > 0
+    alone = choose_temperature(validation(np.ones(4), np.full(4, 0.7)))
+    assert alone == Calibration(None, reason=NoTemperature.ONE_CLASS)
+
+
+def test_files_told_apart_without_an_error_keep_different_probabilities():
+    labels, chances = np.tile([0, 1], 20), np.tile([0.1, 0.9], 20) + np.linspace(0, 0.09, 40)
+    found = apply_temperature(chances, fit_temperature(validation(labels, chances)))
+    assert len(np.unique(found)) == 40 and found.max() < 1
 
 
 def test_brier_decomposition_adds_up_when_bins_are_exact():

@@ -22,7 +22,16 @@ from fracturelib.files.tables import from_text
 KEYS = ("file", "source_id", "patient_id")  # read as text, so that "007" stays "007"
 # What the folders and the images themselves say is not overruled by a text file; `label` is compared with the folder.
 OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256", "grey_mean", "grey_std")
-RESERVED = ("bit_depth", "content", "problem", "probability", "prediction", "class", "source_by")  # of later tables
+RESERVED = (
+    "bit_depth",
+    "content",
+    "problem",
+    "probability",
+    "raw",
+    "prediction",
+    "class",
+    "source_by",
+)  # of later tables
 _KNOWN = {plain(name): name for name in (*KEYS, *OWN_COLUMNS, *RESERVED, *BOX, "view", "region", "conspicuity")}
 _KNOWN["patient"] = "patient_id"
 MOST_COLUMNS = 200  # further ones are no description of a picture: features that another program measured

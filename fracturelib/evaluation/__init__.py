@@ -4,9 +4,12 @@ from fracturelib.evaluation.baselines import baseline_predictions, file_metadata
 from fracturelib.evaluation.calibration import (
     apply_temperature,
     brier_decomposition,
+    calibrated,
     calibration_summary,
     calibration_table,
+    choose_temperature,
     fit_temperature,
+    threshold_on,
 )
 from fracturelib.evaluation.comparison import compare, comparison_table, drop_table
 from fracturelib.evaluation.consequences import (
@@ -31,9 +34,11 @@ __all__ = [
     "apply_temperature",
     "baseline_predictions",
     "brier_decomposition",
+    "calibrated",
     "calibration_summary",
     "calibration_table",
     "cheapest_threshold",
+    "choose_temperature",
     "choose_threshold",
     "compare",
     "comparison_table",
@@ -54,6 +59,7 @@ __all__ = [
     "rates_at",
     "scores",
     "subgroup_table",
+    "threshold_on",
     "units_of",
     "wilson_interval",
     "worst_errors",

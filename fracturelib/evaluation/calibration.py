@@ -1,5 +1,8 @@
 """Can a probability be taken at its word? Reliability by bins, and temperature scaling fitted on validation.
 
+Tables of predictions have one scale: `probability` is the calibrated number, `raw` what the network gave; `calibrated`
+makes the one from the other, and `threshold_on` moves a threshold along, so that every call stays what it was.
+
 Temperature scaling: Guo et al., "On calibration of modern neural networks", ICML 2017. The ranking of the
 files, and so the AUC, does not change. Decomposition of the Brier score: Murphy, Journal of Applied
 Meteorology 12 (1973), 595–600.
@@ -7,17 +10,49 @@ Meteorology 12 (1973), 595–600.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from fracturelib.evaluation.intervals import wilson_interval
+from fracturelib.evaluation.intervals import units_of, wilson_interval
 from fracturelib.evaluation.metrics import CALIBRATION_BINS, calibration_bin, check_predictions
 from fracturelib.evaluation.thresholds import validation_arrays
 
 _EDGE = 1e-7  # probabilities of exactly 0 and 1 have no finite logit
+_LARGEST_LOGIT = 30  # beyond it, probabilities that differ would round to the same number, and calls could change
+FOLDS = 10
+
+
+class NoTemperature(StrEnum):
+    """Why a run's probabilities are left as the network gave them; NONE where they are not."""
+
+    NONE = ""
+    ONE_CLASS = "validation files of one class only"
+    NO_HELP = "no better on validation"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature that validation predictions speak for.
+
+    Attributes:
+        temperature: None where the probabilities are to be left as they are.
+        fitted: the one with the lowest log loss on all validation files; None for files of one class.
+        gain: how far it lowers the log loss of units that it was not fitted on; None as above.
+        error: standard error of the gain over units.
+        reason: why there is no temperature.
+    """
+
+    temperature: float | None
+    fitted: float | None = None
+    gain: float | None = None
+    error: float | None = None
+    reason: NoTemperature = NoTemperature.NONE
 
 
 def calibration_table(labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFrame:
@@ -51,20 +86,76 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarra
     return expit(logit(np.clip(probabilities, _EDGE, 1 - _EDGE)) / temperature)
 
 
+def calibrated(predictions: pd.DataFrame, temperature: float | None) -> pd.DataFrame:
+    """A copy of predictions whose `probability` is the network's, with it calibrated and the network's as `raw`."""
+    raw = predictions["probability"].to_numpy(float)
+    found = predictions.assign(probability=raw if temperature is None else apply_temperature(raw, temperature))
+    found.insert(found.columns.get_loc("probability") + 1, "raw", raw)
+    return found
+
+
+def threshold_on(threshold: float, temperature: float | None) -> float:
+    """A threshold for the network's own probabilities as one for calibrated ones: the same files lie above it."""
+    return threshold if temperature is None else float(apply_temperature(threshold, temperature))
+
+
+def choose_temperature(validation: pd.DataFrame) -> Calibration:
+    """The temperature for *validation* predictions (label, probability, split, source_id), or why there is none.
+
+    It is refused unless, in ten-fold cross-validation over patients (or sources), it lowers the log loss by more than
+    one standard error (the "one standard error" rule of Breiman et al., *Classification and Regression Trees*, 1984).
+
+    Raises:
+        EvaluationError: as `fit_temperature`, except for files of one class.
+    """
+    if validation["label"].nunique() < 2:
+        return Calibration(None, reason=NoTemperature.ONE_CLASS)
+    fitted = fit_temperature(validation)
+    gains = _gains_elsewhere(validation)
+    gain, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
+    if not gain > error:
+        return Calibration(None, fitted, gain, None if np.isinf(error) else error, NoTemperature.NO_HELP)
+    return Calibration(fitted, fitted, gain, error)
+
+
+def _gains_elsewhere(validation: pd.DataFrame) -> NDArray[np.float64]:
+    """Fall of the log loss (units,) by a temperature that was fitted on the other folds."""
+    codes = units_of(validation).codes
+    order = np.random.default_rng(0).permutation(codes.max() + 1)
+    folds = order[codes] % FOLDS
+    gains = np.zeros(len(validation))
+    for fold in np.unique(folds):
+        rest, here = validation[folds != fold], validation[folds == fold]
+        if rest["label"].nunique() < 2:
+            continue  # nothing can be fitted, so nothing is gained
+        cooled = apply_temperature(here["probability"], fit_temperature(rest))
+        gains[folds == fold] = _log_losses(here["label"], here["probability"]) - _log_losses(here["label"], cooled)
+    return pd.Series(gains).groupby(codes).mean().to_numpy()
+
+
+def _log_losses(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
+    safe = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return -np.log(np.where(np.asarray(labels) == 1, safe, 1 - safe))
+
+
 def fit_temperature(validation: pd.DataFrame) -> float:
     """The temperature in 0.05…20 with the lowest log loss on *validation* predictions (label, probability, split).
+
+    It is never so low that different probabilities would become the same number, as those of files that are told
+    apart without an error would.
 
     Raises:
         EvaluationError: rows of another split than validation; one class only; see `check_predictions`.
     """
     truth, chance = validation_arrays(validation, "the temperature")
     sign = np.where(truth == 1, -1, 1)
-    scaled = sign * logit(np.clip(chance, _EDGE, 1 - _EDGE))
+    logits = logit(np.clip(chance, _EDGE, 1 - _EDGE))
+    lowest = max(0.05, np.abs(logits).max() / _LARGEST_LOGIT)
 
     def log_loss(log_temperature: float) -> float:
-        return np.logaddexp(0, scaled / np.exp(log_temperature)).mean()
+        return np.logaddexp(0, sign * logits / np.exp(log_temperature)).mean()
 
-    found = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    found = minimize_scalar(log_loss, bounds=(np.log(lowest), np.log(20)), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -104,10 +195,9 @@ def calibration_summary(labels: ArrayLike, probabilities: ArrayLike, *, temperat
 
 def _quantities(truth: np.ndarray, chance: np.ndarray) -> dict[str, float]:
     bins = calibration_table(truth, chance)
-    safe = np.clip(chance, _EDGE, 1 - _EDGE)
     return {
         "brier": float(np.mean((chance - truth) ** 2)),
         **brier_decomposition(truth, chance),
         "ece": float((bins["n"] * (bins["mean_probability"] - bins["share_fractured"]).abs()).sum() / len(truth)),
-        "log_loss": float(-np.mean(np.log(np.where(truth == 1, safe, 1 - safe)))),
+        "log_loss": float(_log_losses(truth, chance).mean()),
     }

@@ -176,8 +176,9 @@ def evaluate(
 ) -> Evaluation:
     """Judge predictions (path, label, probability, source_id, …) at a threshold and temperature fixed beforehand.
 
-    There is no way to choose either here: take them from `choose_threshold` and `fit_temperature`, which accept
-    validation predictions only. The temperature changes no call, only what the probabilities say about themselves.
+    Where they have a column `raw`, as `calibrated` gives it, `probability` has that temperature already. There is no
+    way to choose either here: take them from `choose_threshold` and `choose_temperature`, which accept validation
+    predictions only. The temperature changes no call, only what the probabilities say about themselves.
 
     Raises:
         EvaluationError: a column is missing; see `check_predictions` and `comparison_table`.
@@ -191,6 +192,7 @@ def evaluate(
     models = {MODEL: Scored(predictions, threshold), **(baselines or {})}
     comparison = comparison_table(models, resamples=resamples, seed=seed)
     called = (chances >= threshold).astype(int)
+    trained = predictions.get("raw", chances)
     own = comparison[comparison["model"] == MODEL].drop(columns="model").reset_index(drop=True)
     units = units_of(predictions)
     half = max(1, resamples // 2)
@@ -202,7 +204,7 @@ def evaluate(
         report=_report(labels, called),
         prevalence=predictive_value_table(predictions, threshold=threshold, resamples=half, seed=seed),
         calibration=calibration_table(labels, chances),
-        calibration_summary=calibration_summary(labels, chances, temperature=temperature),
+        calibration_summary=calibration_summary(labels, trained, temperature=temperature),
         subgroups=subgroup_table(predictions, threshold=threshold, resamples=half, seed=seed),
         threshold=float(threshold),
         threshold_rule=str(threshold_rule),

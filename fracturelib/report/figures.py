@@ -92,7 +92,7 @@ def report_figures(tested: Tested, errors: list[Shown]) -> dict[str, ReportFigur
             lambda ax: plots.probability_histogram(truth, chance, threshold=threshold, ax=ax),
             f"Histogram of the predicted probabilities by true class, with the threshold at {threshold:.2f}.",
         ),
-        "reliability": _reliability(evaluation, truth, chance),
+        "reliability": _reliability(evaluation, truth, tested.predictions.get("raw", chance)),
     }
     if len(evaluation.subgroups):
         figures["subgroups"] = _subgroups(evaluation)

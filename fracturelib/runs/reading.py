@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, RunWarning, WeightsError
+from fracturelib.evaluation import calibrated, threshold_on
 from fracturelib.files.places import found_from
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runs import schema
@@ -23,6 +24,7 @@ from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
 from fracturelib.runtime import choose_device, choose_precision
 
 FIRST_FORMAT = "fracturelib run 1"  # without hashes
+SECOND_FORMAT = "fracturelib run 2"  # its threshold and its predictions are on the scale of the network
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,13 @@ class Run:
 
     @property
     def threshold(self) -> float:
-        """The operating point, chosen on validation images when the run was made."""
+        """The operating point for calibrated probabilities, chosen on validation images when the run was made."""
         return self.record["threshold"]
+
+    @property
+    def temperature(self) -> float | None:
+        """What calibrates the network's probabilities (`evaluation.calibrated`); None where nothing does."""
+        return self.record.get("temperature")
 
     @property
     def repeats_here(self) -> bool:
@@ -64,7 +71,7 @@ def load_run(folder: str | Path) -> Run:
         WeightsError: the trunk's weights that the run used are not on this machine.
 
     Warns:
-        RunWarning: the run was made by an earlier version, and does not know its files by their hashes.
+        RunWarning: the run was made by an earlier version, and lacks what the sentence names.
     """
     folder = Path(folder)
     record = read_record(folder)
@@ -92,6 +99,8 @@ def load_run(folder: str | Path) -> Run:
 def read_record(folder: str | Path) -> dict[str, Any]:
     """The content of ``config.json``, checked; raises RunError if it is missing, damaged, edited or of another format.
 
+    The threshold of a run of an earlier format is moved to the calibrated scale.
+
     Warns:
         RunWarning: it was written by an earlier version.
     """
@@ -105,7 +114,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         )
     record = schema.read_json(path)
     found = record.get("format") if isinstance(record, dict) else type(record).__name__
-    if found not in (RUN_FORMAT, FIRST_FORMAT):
+    if found not in (RUN_FORMAT, SECOND_FORMAT, FIRST_FORMAT):
         raise RunError(
             f"the run has the format {found!r:.50}, expected {RUN_FORMAT!r}",
             file=path,
@@ -114,23 +123,34 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         )
     finished = (path.parent / MODEL).is_file()
     schema.check(record, schema.RECORD | schema.FINISHED if finished else schema.RECORD, path)
-    if found == FIRST_FORMAT:
-        warnings.warn(
-            f"the run {Path(folder).name} was made by an earlier version: it does not tell whether its files are still "
-            "its own, nor which pictures it has learnt from",
-            RunWarning,
-            stacklevel=3,
-        )
-    elif record.get("sha256") != schema.digest_of_record(record):
+    if found != FIRST_FORMAT and record.get("sha256") != schema.digest_of_record(record):
         _changed(path)
-    return record
+    return record if found == RUN_FORMAT else _from_before(record, path.parent.name)
+
+
+def _from_before(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """The record of an earlier format with its threshold on the calibrated scale, and a word on what it lacks."""
+    lacks = "it keeps nothing of its training pictures to compare new ones with"
+    if record["format"] == FIRST_FORMAT:
+        lacks = (
+            f"it does not tell whether its files are still its own, nor which pictures it has learnt from, and {lacks}"
+        )
+    warnings.warn(
+        f"the run {name} was made by an earlier version: {lacks}; train again under another --name to have that",
+        RunWarning,
+        stacklevel=4,
+    )
+    if "threshold" not in record:  # not finished
+        return record
+    return record | {"threshold": threshold_on(record["threshold"], record.get("temperature"))}
 
 
 def saved_table(folder: Path, record: dict[str, Any]) -> pd.DataFrame:
     """The test predictions of a finished run as they were written; raises RunError as `load_run`."""
     check_file(folder, record, PREDICTIONS)
     texts = dict.fromkeys(("path", "source_id", "patient_id", "sha256"), str)
-    return schema.read_table(folder / PREDICTIONS, schema.PREDICTIONS, dtype=texts)
+    table = schema.read_table(folder / PREDICTIONS, schema.PREDICTIONS, dtype=texts)
+    return table if record["format"] == RUN_FORMAT else calibrated(table, record.get("temperature"))
 
 
 def learnt_pictures(run: Run, table: pd.DataFrame) -> np.ndarray:
@@ -142,7 +162,7 @@ def learnt_pictures(run: Run, table: pd.DataFrame) -> np.ndarray:
 def check_file(folder: Path, record: dict[str, Any], name: str) -> None:
     """Raise RunError unless the file is the one that the run wrote, as far as its record tells."""
     hashes = record.get("files") or {}
-    known = record["format"] == RUN_FORMAT and (folder / name).is_file()
+    known = record["format"] != FIRST_FORMAT and (folder / name).is_file()
     if known and hashes.get(name) != schema.digest_of(folder / name):
         _changed(folder / name)
 

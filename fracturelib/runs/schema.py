@@ -43,6 +43,7 @@ class Is:
 
 TEXT, FLAG, COUNT, SHARE = Is(str), Is(bool), Is(int, 0), Is(float, 0, 1)
 NUMBER, NUMBER_OR_NOT, TEXT_OR_NOT = Is(float), Is(float, optional=True), Is(str, optional=True)
+TEMPERATURE = Is(float, 1e-3, 1e3, optional=True)
 DIGEST = Is(str, pattern="[0-9a-f]{64}")
 
 
@@ -70,7 +71,8 @@ RECORD = {  # config.json of a run that has begun
 }
 FINISHED = {  # what training adds
     "threshold": SHARE,
-    "temperature": Is(float, 1e-3, 1e3, optional=True),
+    "temperature": TEMPERATURE,
+    "calibration": Is(dict, optional=True),  # why there is a temperature, or none
     "best_epoch": COUNT,
     "stopped_early": FLAG,
     "warnings": [TEXT],

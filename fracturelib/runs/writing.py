@@ -22,7 +22,7 @@ from fracturelib.runs.pictures import write_pictures
 from fracturelib.runs.schema import digest_of, digest_of_record
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
-RUN_FORMAT = "fracturelib run 2"
+RUN_FORMAT = "fracturelib run 3"
 RECORD_FILE = "config.json"
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"

@@ -47,9 +47,15 @@ class Probes:
 
 
 def run_probes(
-    model: FractureClassifier, table: pd.DataFrame, config: TrainConfig, predictions: pd.DataFrame, *, threshold: float
+    model: FractureClassifier,
+    table: pd.DataFrame,
+    config: TrainConfig,
+    predictions: pd.DataFrame,
+    *,
+    threshold: float,
+    temperature: float | None = None,
 ) -> Probes:
-    """All probes on the test rows of `table`, whose `predictions` were made before.
+    """All probes on the test rows of `table`, whose `predictions` were made before, with that temperature.
 
     Raises:
         ImageError: a file cannot be read.
@@ -57,7 +63,14 @@ def run_probes(
     tested = catalog.rows(table, table["split"] == "test")
     levels = {"noise": (0.05, 0.1), "blur": (1.0, 2.0), "contrast": (0.5, 0.25), "rotation": (15.0, 30.0)}
     robustness = robustness_table(
-        model, tested, config, threshold=threshold, perturbations=levels, count=PICTURES, seed=config.seed
+        model,
+        tested,
+        config,
+        threshold=threshold,
+        temperature=temperature,
+        perturbations=levels,
+        count=PICTURES,
+        seed=config.seed,
     )
     try:
         found = _where_it_looks(model, tested, config)

@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import functional
 from fracturelib import catalog
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import EvaluationError
+from fracturelib.evaluation.calibration import calibrated
 from fracturelib.evaluation.comparison import compare, scores_of
 from fracturelib.evaluation.intervals import units_of
 from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS, Scored
@@ -76,12 +77,15 @@ def robustness_table(
     config: TrainConfig,
     *,
     threshold: float,
+    temperature: float | None = None,
     perturbations: Mapping[str, Sequence[float]] = PERTURBATIONS,
     count: int = 96,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Scores of about `count` rows of `table`, as they are (perturbation "none") and at every level of every kind.
+
+    The `threshold` is one for probabilities with that `temperature`.
 
     Columns: perturbation, level, n, units, unit, then each metric of `HEADLINE_OF_GROUPS` with its `_low` and `_high`;
     auc_change with `_low` and `_high`, paired with the unchanged pictures, and its verdict and reason.
@@ -93,13 +97,13 @@ def robustness_table(
     rows = subset(table, count=count, seed=seed)
     pictures, known = _pictures(rows, config)
     options = {"resamples": resamples, "seed": seed}
-    clean = known.assign(probability=_chances(model, pictures, config))
+    clean = calibrated(known.assign(probability=_chances(model, pictures, config)), temperature)
     found = [_row("none", 0.0, clean, clean, threshold, options)]
     for kind, levels in perturbations.items():
         for level in levels:
             rng = np.random.default_rng([seed, sorted(perturbations).index(kind)])
             worse = np.stack([perturb(picture, kind, level, rng) for picture in pictures])
-            changed = known.assign(probability=_chances(model, worse, config))
+            changed = calibrated(known.assign(probability=_chances(model, worse, config)), temperature)
             found.append(_row(kind, level, clean, changed, threshold, options))
     return pd.DataFrame(found)
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import DataWarning, ImageError
+from fracturelib.evaluation import calibrated
 from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
 from fracturelib.runs import Run
 from fracturelib.runtime import choose_device, read_batches
@@ -26,18 +27,26 @@ BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # images; a larger batch is no fast
 
 
 class Predicted(NamedTuple):
-    """One file: its path, P(fractured), and the class that the run's threshold makes of it."""
+    """One file.
+
+    Attributes:
+        path: as it was given.
+        probability: P(fractured), calibrated with the run's temperature where it has one.
+        prediction: the class that the run's threshold makes of it.
+        raw: what the network gave, before the temperature.
+    """
 
     path: str
     probability: float
     prediction: str
+    raw: float
 
 
 def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
     """P(fractured) for files and folders of X-rays without labels, as one table; see `predict_stream`.
 
     Returns:
-        One row per readable file: path, probability, prediction (a class name).
+        One row per readable file, with the columns of `Predicted`.
     """
     return pd.DataFrame(predict_stream(run, paths, strict=strict), columns=Predicted._fields)
 
@@ -80,7 +89,8 @@ def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = Fals
             grey_images = [one.image for one in usable if one.image is not None]  # all of them; said for the types
             images = finish(torch.stack(grey_images).to(device))
             any_read = True
-            yield from _rows(usable, run.model.predict_proba(images).tolist(), run.threshold)
+            raw = pd.DataFrame({"probability": run.model.predict_proba(images).float().cpu().numpy()})
+            yield from _rows(usable, calibrated(raw, run.temperature), run.threshold)
     troubles.report(nothing_left=not any_read)
 
 
@@ -93,9 +103,9 @@ class _Read(NamedTuple):
     truncated: bool = False
 
 
-def _rows(usable: Iterable[_Read], probabilities: list[float], threshold: float) -> Iterator[Predicted]:
-    for one, probability in zip(usable, probabilities, strict=True):
-        yield Predicted(str(one.file), probability, CLASS_NAMES[int(probability >= threshold)])
+def _rows(usable: Iterable[_Read], found: pd.DataFrame, threshold: float) -> Iterator[Predicted]:
+    for one, probability, raw in zip(usable, found["probability"].tolist(), found["raw"].tolist(), strict=True):
+        yield Predicted(str(one.file), probability, CLASS_NAMES[int(probability >= threshold)], raw)
 
 
 def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool) -> _Read:
