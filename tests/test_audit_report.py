@@ -168,6 +168,20 @@ def test_written_metadata_is_read_back_and_loses_nothing(leaky):
     assert file.read_bytes() == before, "a second writing changes nothing"
 
 
+def test_written_metadata_keeps_quotes_line_ends_and_encoding(leaky):
+    paths = sorted(file.relative_to(leaky).as_posix() for file in leaky.rglob("*.jpg"))
+    rows = [f'"{paths[0]}"; 007 ;"say ""x""; y";1,50', f".\\{paths[1]};;;", f"{paths[2]}", ""]
+    old = "\ufeff" + "\r\n".join(['File;"Source ID";note;Weight (kg)', *rows])
+    (leaky / "metadata.csv").write_bytes(old.encode("utf-8"))
+    result = audit(survey(leaky), names=False, progress=False)
+    written = write_metadata(result).read_bytes().decode("utf-8").split("\r\n")
+    source = result.table.set_index("path")["source_id"]
+    assert written[0] == '\ufeffFile;"Source ID";note;Weight (kg);source_id_before_audit'
+    assert written[1] == f'"{paths[0]}";{source[paths[0]]};"say ""x""; y";1,50;007'
+    assert written[2:4] == [f".\\{paths[1]};{source[paths[1]]};;;", f"{paths[2]};{source[paths[2]]};;;"]
+    assert set(written[4:]) == {"", *(f"{path};{source[path]};;;" for path in paths[3:])}
+
+
 def test_broken_metadata_is_left_alone(leaky):
     result = audit(survey(leaky), progress=False)
     (leaky / "metadata.csv").write_text("path;age\n1.jpg;3\n")
@@ -207,6 +221,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_clear_error(leaky, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     for write in (write_metadata, write_clean_split):
         with pytest.raises(CatalogError, match="cannot be written"):
             write(result)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from fracturelib.audit.result import Audit
 from fracturelib.catalog import UNKNOWN, resplit
+from fracturelib.catalog.naming import plain
 from fracturelib.catalog.split_list import SPLIT_LIST
 from fracturelib.catalog.splits import grouping_column
 from fracturelib.errors import CatalogError
 from fracturelib.files import check_output, check_replaceable, replaced
+from fracturelib.files.csv_text import CsvText, Record
 from fracturelib.files.tables import as_text, from_text, safe_table
 
 METADATA = "metadata.csv"
@@ -38,27 +41,20 @@ def check_corrections(root: str | Path, *, metadata: bool, clean_split: bool) ->
 def write_metadata(audit: Audit) -> Path:
     """Write the audit's `source_id` into `<root>/metadata.csv`; returns its path.
 
-    Columns, rows and their order stay; files without a row get one at the end. Where another source_id stood before,
-    it is kept in the column "source_id_before_audit". The new file is written beside the old one, compared with it,
-    and only then renamed.
+    All else stays byte for byte: other columns, rows and their order, quotes, line ends, encoding. Files without a
+    row get one at the end. Where another source_id stood before, it is kept in the column "source_id_before_audit".
 
     Raises:
-        CatalogError: the old file cannot be read, something of it would be lost, or the folder cannot be written to.
+        CatalogError: the old file cannot be read, or the folder cannot be written to.
     """
     file = _metadata_of(audit.root)
-    old = _read(file)
-    new = _with_sources(old, audit.table.set_index("path")["source_id"])
-
-    def check(written: Path) -> None:
-        if old is None:
-            return
-        kept, again = old[_kept_columns(old)], _read(written)
-        if again is None or not again.iloc[: len(old)][list(kept)].equals(kept):
-            raise CatalogError("something of the old metadata.csv would be lost; it was left as it is", file=file)
-
-    # As they were: pandas numbers names that come twice.
-    names = [] if old is None else pd.read_csv(file, header=None, nrows=1, dtype=str, encoding="utf-8-sig").iloc[0]
-    _write(new, file, check, header=[*names, *new.columns[len(names) :]])
+    sources = audit.table.set_index("path")["source_id"]
+    text = _read(file)
+    if text is None:
+        text = CsvText("", ",")
+        text.append(["file", "source_id"])
+    _edit(text, sources)
+    _write(file, lambda partial: partial.write_bytes(str(text).encode(text.encoding)))
     return file
 
 
@@ -81,7 +77,10 @@ def write_clean_split(audit: Audit, *, seed: int = 0) -> Path:
     clean = resplit(table, by=grouping_column(table), seed=seed)
     file = Path(audit.root) / SPLIT_LIST
     listed = clean.rename(columns={"path": "file"})[list(LISTED)]
-    _write(safe_table(listed), check_output(file, columns=LISTED), lambda _: None)
+    _write(
+        check_output(file, columns=LISTED),
+        lambda partial: safe_table(listed).to_csv(partial, index=False, lineterminator="\n"),
+    )
     return file
 
 
@@ -90,62 +89,107 @@ def _metadata_of(root: str | Path) -> Path:
     return (Path(root) / METADATA).resolve()
 
 
-def _read(file: Path) -> pd.DataFrame | None:
-    """Every cell as the text it is; None where there is no file."""
+def _read(file: Path) -> CsvText | None:
+    """Every cell as it was written; None where there is no file.
+
+    Raises:
+        CatalogError: it is no text, has no column `file`, or a row has more cells than the header.
+    """
     if not file.is_file():
         return None
     try:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        text = CsvText.parse(file.read_bytes())
     except (OSError, ValueError) as error:
         raise CatalogError(
             f"metadata.csv cannot be read ({error})",
             file=file,
-            cause="not a comma-separated table in UTF-8",
+            cause="not a table in UTF-8, with commas, semicolons or tabs between its columns",
             cure="save it again as CSV (UTF-8); nothing was written",
         ) from error
-    if "file" not in rows:
+    if _place(text, "file") is None:
         raise CatalogError(
             "metadata.csv has no column 'file'", file=file, cure="add it, with paths such as 'train/fractured/1.jpg'"
         )
-    return rows
+    width = len(text.records[0].cells)
+    for number, record in enumerate(text.records, start=1):
+        if any(cell.strip() for cell in record.cells[width:]):
+            what = f"row {number} of metadata.csv has {len(record.cells)} cells, the header {width}"
+            raise CatalogError(what, file=file, cure="put names with commas into quotes; nothing was written")
+    return text
 
 
-def _with_sources(old: pd.DataFrame | None, sources: pd.Series) -> pd.DataFrame:
-    """The old rows with the new source_id, then rows for files that had none."""
-    if old is None:
-        return safe_table(sources.rename_axis("file").reset_index())
-    path = old["file"].map(from_text).str.strip().str.replace("\\", "/").str.removeprefix("./")
-    found = path.map(sources)
-    new = old.copy()
-    if "source_id" in old:
-        changed = found.notna() & (old["source_id"] != "") & (found != old["source_id"].map(from_text))
-        if changed.any() and BEFORE not in old:
-            new[BEFORE] = old["source_id"].where(changed, "")
-        elif changed.any():
-            new[BEFORE] = old[BEFORE].where((old[BEFORE] != "") | ~changed, old["source_id"])
-        found = found.map(as_text).where(changed | (old["source_id"] == ""), old["source_id"])
-    else:
-        found = found.map(as_text)
-    new["source_id"] = found.fillna("")
-    rest = safe_table(sources[~sources.index.isin(set(path))].rename_axis("file").reset_index())
-    return pd.concat([new, rest], ignore_index=True).fillna("")
+def _place(text: CsvText, column: str) -> int | None:
+    """Which column has this name, however it is spelled; None if there is none."""
+    names = [plain(name.lstrip("\ufeff")) for name in text.values(text.records[0])] if text.records else []
+    return names.index(plain(column)) if plain(column) in names else None
 
 
-def _kept_columns(old: pd.DataFrame) -> list[str]:
-    return [column for column in old if column not in ("source_id", BEFORE)]
+def _edit(text: CsvText, sources: pd.Series) -> None:
+    """Put the sources into the rows that name these files, and add rows for the others."""
+    file, own = _place(text, "file"), _place(text, "source_id")
+    rows = [record for record in text.records[1:] if not record.is_blank]
+    paths = [_path(text.values(record), file) for record in rows]
+    known = {_nfc(path): source for path, source in sources.items()}
+    found = [known.get(path) for path in paths]
+    before = [from_text(_at(text.values(record), own).strip()) for record in rows]
+    changed = [new is not None and new != old for new, old in zip(found, before, strict=True)]
+    if own is None:
+        own = _append_column(text, "source_id")
+    kept = _place(text, BEFORE)
+    if kept is None and any(old for old, moved in zip(before, changed, strict=True) if moved):
+        kept = _append_column(text, BEFORE)
+    for record, new, old, moved in zip(rows, found, before, changed, strict=True):
+        if moved and old and kept is not None and not _at(record.cells, kept):
+            _put(record, kept, text.cell(as_text(old)))
+        if moved:
+            _put(record, own, text.cell(as_text(new)))
+    width = len(text.records[0].cells)
+    named = set(paths)
+    for path, source in sources[[_nfc(path) not in named for path in sources.index]].items():
+        cells = [""] * width
+        cells[file or 0], cells[own] = as_text(path), as_text(source)
+        text.append(cells)
 
 
-def _write(
-    table: pd.DataFrame, file: Path, check: Callable[[Path], None], *, header: Sequence[str] | bool = True
-) -> None:
-    """Write beside the final name, check, rename; a file that was there gives its mode."""
+def _path(values: list[str], place: int | None) -> str:
+    """The file that a row names."""
+    return _nfc(from_text(_at(values, place)).strip().replace("\\", "/").removeprefix("./"))
+
+
+def _nfc(path: str) -> str:
+    """One of the two ways of writing an accented letter."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _at(cells: list[str], place: int | None) -> str:
+    """A cell; empty where the row is too short or the column is missing."""
+    return cells[place] if place is not None and place < len(cells) else ""
+
+
+def _put(record: Record, place: int, cell: str) -> None:
+    record.cells += [""] * (place + 1 - len(record.cells))
+    record.cells[place] = cell
+
+
+def _append_column(text: CsvText, name: str) -> int:
+    """A last column; returns its place."""
+    place = len(text.records[0].cells)
+    text.records[0].cells.append(name)
+    for record in text.records[1:]:
+        if not record.is_blank:
+            del record.cells[place:]  # empty cells beyond the header
+            _put(record, place, "")
+    return place
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
+    """Write beside the final name, then rename; a file that was there gives its mode."""
     try:
         check_replaceable(file)
         with replaced(file) as partial:
             if file.exists():
                 shutil.copymode(file, partial)
-            table.to_csv(partial, index=False, header=header, lineterminator="\n")
-            check(partial)
+            write(partial)
     except OSError as error:
         raise CatalogError(
             f"{file.name} cannot be written: {error.strerror or error}",
