@@ -13,6 +13,8 @@ from fracturelib.evaluation.prevalence import predictive_values
 from fracturelib.evaluation.thresholds import choose_threshold
 from fracturelib.writing.numbers import percent
 
+MOST_CELLS = 5000  # distinct probabilities of a living figure; more are counted in steps
+STEPS = 1000  # of the threshold from 0 to 1
 PATIENTS = 1000  # natural frequencies are easier to grasp than percentages (Gigerenzer, BMJ 327 (2003), 741–744)
 
 
@@ -56,6 +58,25 @@ def natural_frequencies(sensitivity: float, specificity: float, prevalence: floa
         f"Of {patients:,} patients {broken:,} have a fracture. The model finds {found:,} of them and misses "
         f"{broken - found:,}. Of the {patients - broken:,} others it alarms {alarms:,} without need.{right}"
     )
+
+
+def probability_cells(predictions: pd.DataFrame, *, threshold: float) -> dict[str, list[float]]:
+    """What a living figure needs: distinct probabilities, the highest first, and how many files of each class have it.
+
+    Of more than `MOST_CELLS` distinct ones each becomes the next lower of `STEPS` steps and `threshold`. Counts at any
+    such step stay exact, because a file is called fractured from the threshold on.
+    """
+    labels, chances = check_predictions(predictions["label"], predictions["probability"])
+    if len(np.unique(chances)) > MOST_CELLS:
+        grid = np.unique([*np.arange(STEPS + 1) / STEPS, threshold])
+        chances = grid[np.searchsorted(grid, chances, side="right") - 1]
+    values, places = np.unique(-chances, return_inverse=True)
+    fractured, files = np.bincount(places, labels), np.bincount(places)
+    return {
+        "probability": (-values).tolist(),
+        "fractured": fractured.astype(int).tolist(),
+        "healthy": (files - fractured).astype(int).tolist(),
+    }
 
 
 def cheapest_threshold(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> float:

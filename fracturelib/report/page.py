@@ -1,6 +1,7 @@
-"""`report.html`: what a run did, how well, and what its numbers do not show, in one file without scripts or links.
+"""`report.html`: what a run did, how well, and what its numbers do not show, in one file that asks nothing of a network.
 
-Every text is escaped by the template engine, so that a file name cannot become markup.
+Every text is escaped by the template engine, so that a file name cannot become markup; the page runs one script, which
+its policy knows by its hash, and whatever that script moves stands there as a still, too.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from fracturelib import plots
 from fracturelib.config import CLASS_NAMES, POSITIVE
 from fracturelib.evaluation import least_certain, worst_errors
+from fracturelib.evaluation.consequences import probability_cells
 from fracturelib.files import check_output_folder, write_text
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import (
@@ -28,6 +31,7 @@ from fracturelib.report.figures import (
 from fracturelib.report.model_card import MODEL_CARD
 from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import SHOWN
+from fracturelib.writing.modules import bundle, script_policy
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.template import fill_in
 
@@ -46,17 +50,37 @@ def write_report(folder: str | Path, tested: Tested) -> Path:
         shown_pictures(choose(tested.predictions, threshold=threshold, count=SHOWN), tested)
         for choose in (worst_errors, least_certain)
     )
-    figures = report_figures(tested, worst)
+    figures, script = report_figures(tested, worst), bundle("report.js")
     save_figures(folder / "figures", figures)
     context = report_context(tested, name=folder.name) | {
         "errors_sentence": _errors_sentence(tested.predictions, threshold),
         "errors": [_shown(one, threshold) for one in worst],
         "unsure": [_shown(one, threshold) for one in unsure],
         "figures": {name: _embedded(figure) for name, figure in figures.items()},
+        "living": living_part(tested),
+        "script": Markup(script),
+        "policy": script_policy(script),
     }
     path = folder / PAGE
     write_text(path, fill_in("report/page_template.html", **context))
     return path
+
+
+def living_part(tested: Tested) -> dict[str, Any] | None:
+    """What moves under the finger, as `operating_point.js` takes it; None where a class is missing."""
+    predictions, threshold = tested.predictions, tested.evaluation.threshold
+    if predictions["label"].nunique() < 2:
+        return None
+    content = {
+        "cells": probability_cells(predictions, threshold=threshold),
+        "threshold": threshold,
+        "prevalence": float(predictions["label"].mean()),
+        "miss": 1,
+        "parts": ["patients", "histogram", "roc", "reliability", "costs"],
+        "marks": [{"name": "the run's threshold", "threshold": threshold}],
+        "choose": False,
+    }
+    return {"files": f"{len(predictions):,}", "content": content}
 
 
 def check_report_folder(folder: str | Path, *, outside: Sequence[str | Path] = ()) -> Path:

@@ -1,0 +1,4 @@
+// The panel of a notebook: anywidget calls `render`.
+import { mountOperatingPoint } from "./operating_point.js";
+
+export default { render({ model, el }) { mountOperatingPoint(el, model.get("content")); } };
