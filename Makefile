@@ -19,6 +19,7 @@ PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACT
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
 	$(BIN)/python train.py --data data/simulated --name demo --resume
+	$(BIN)/fracturelib page runs/demo
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_data_exploration.ipynb

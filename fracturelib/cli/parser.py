@@ -10,6 +10,7 @@ from fracturelib.cli.evaluating import add_compare, add_evaluate
 from fracturelib.cli.machine import add_check, add_prepare, add_weights
 from fracturelib.cli.predicting import add_predict
 from fracturelib.cli.shared import NOTICE, add_traceback
+from fracturelib.cli.sharing import add_page
 from fracturelib.cli.simulating import add_simulate
 from fracturelib.cli.training import add_train
 
@@ -20,6 +21,7 @@ COMMANDS = (
     add_evaluate,
     add_compare,
     add_predict,
+    add_page,
     add_weights,
     add_check,
     add_prepare,

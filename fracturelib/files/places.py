@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+SIMULATION = "simulation.json"  # lies in a data set that this project has simulated
+
 
 def shareable(path: str | Path) -> str:
     """The path as given if it is relative, from the working folder if it lies in it, else its last name only."""

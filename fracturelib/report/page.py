@@ -1,4 +1,4 @@
-"""`report.html`: what a run did, how well, and what its numbers do not show, in one file that asks nothing of a network.
+"""`report.html`: what a run did, how well, and what its numbers do not show, in one file that asks no network.
 
 Every text is escaped by the template engine, so that a file name cannot become markup; the page runs one script, which
 its policy knows by its hash, and whatever that script moves stands there as a still, too.

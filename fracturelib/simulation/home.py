@@ -14,9 +14,10 @@ import pandas as pd
 
 from fracturelib.errors import FracturelibError
 from fracturelib.files.locks import exclusive
+from fracturelib.files.places import SIMULATION
 from fracturelib.simulation.plan import GENERATOR, VERSION, Plan
 
-MANIFEST = "simulation.json"
+MANIFEST = SIMULATION
 METADATA = "metadata.csv"
 LABELS = "labels.csv"  # beside DICOM files
 TABLES = (METADATA, LABELS)

@@ -16,11 +16,11 @@ export function windowTable({ level, width }) {
   return Uint8ClampedArray.from({ length: 256 }, (_, grey) => Math.round(((grey - (level - width / 2)) / width) * 255));
 }
 
-/** A heat map (side²) of 0…255 as a canvas, from clear to yellow. */
-function heatCanvas(heat, side) {
+/** A heat map (side²) of 0…255 as a canvas, from clear to orange. */
+export function heatCanvas(heat, side) {
   const canvas = element("canvas", { width: side, height: side }), context = canvas.getContext("2d");
   const pixels = context.createImageData(side, side);
-  heat.forEach((warm, place) => pixels.data.set([255, 60 + 0.75 * warm, 30, 0.6 * warm], 4 * place));
+  heat.forEach((warm, place) => pixels.data.set([255, 80 + 0.5 * warm, 20, 0.55 * warm], 4 * place));
   context.putImageData(pixels, 0, 0);
   return canvas;
 }
