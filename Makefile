@@ -1,4 +1,4 @@
-# make demo   set up, make the embedded data, train, evaluate, print the test numbers and the report's path
+# make demo   set up, make the embedded data, train, evaluate, print the test numbers and where report and page are
 # make lab    set up and open the notebooks in JupyterLab
 # make lint   style, types, duplicates, and how large the library is
 # make quick  the fast tests: no notebook is executed, no browser started; about a minute on two cores

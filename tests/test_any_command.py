@@ -73,7 +73,7 @@ SETTINGS = {
 def commands(draw):
     """The words of a command, and the places in which it may make or replace files."""
     kind = draw(
-        st.sampled_from(["audit", "train", "evaluate", "evaluate", "compare", "predict", "predict", "simulate"])
+        st.sampled_from(["audit", "train", "evaluate", "evaluate", "compare", "predict", "predict", "simulate", "page"])
     )
     flags = draw(st.sets(st.sampled_from(["--strict", "--make-split", "--keep-conflicts", "--resume"]), max_size=1))
     if kind == "audit":
@@ -89,6 +89,11 @@ def commands(draw):
         return words, ["runs/.features", f"runs/{name}" if name else "runs"]
     if kind == "compare":
         return ["compare", draw(RUN), draw(RUN)], []
+    if kind == "page":
+        run, page = draw(RUN), draw(st.one_of(st.none(), TARGET))
+        words = ["page", run, f"--cases={draw(st.one_of(st.just('2'), NUMBERS))}"]
+        words += [f"--data={draw(DATA)}"] * draw(st.booleans()) + [f"--out={page}"] * (page is not None)
+        return words, [str(Path(run, "index.html")) if page is None else page]
     if kind == "simulate":
         count = draw(st.one_of(st.sampled_from(["1", "3"]), NUMBERS))
         place = draw(st.one_of(st.sampled_from(["set", "runs", "data", "notes.txt"]), NAMES))

@@ -153,6 +153,7 @@ def _filled_in(content: dict[str, Any], run: Run, *, files: int, boxes: bool) ->
         policy=script_policy(script),
         pictures_sentence=f"{pictures[0].upper()}{pictures[1:]}; the model has learnt from others.",
         model_files=f"{files:,}",
+        calibrated=run.temperature is not None,
         auc_sentence=f": AUC {number(auc['value'], 2)} {ends}".rstrip(),
         marks_sentence="; the thin box marks the place, where it is known" if boxes else "",
     )
