@@ -30,7 +30,7 @@ def to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 def scaled_levels(levels: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The 8-bit value of each level (K,), whose pixels are counted (K,); all zero where nothing is counted."""
     order = np.argsort(levels, kind="stable")
-    found = order[counts[order] > 0]
+    found = order[(counts[order] > 0) & np.isfinite(levels[order])]
     if not found.size:
         return np.zeros(levels.shape, np.uint8)
     return _scaled(levels, *anatomy_range(levels[found], counts[found]))

@@ -44,3 +44,42 @@ def save_dicom(path: Path, dataset: Any, *, implicit: bool = False, preamble: bo
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     dcmwrite(path, dataset, enforce_file_format=True)
     return path
+
+
+def compressed(path: Path, syntax: str) -> Path:
+    """Rewrite an uncompressed file in a compressed transfer syntax, by encoders of other authors than the decoder's."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
+
+    if syntax == JPEGLosslessSV1:  # which only GDCM writes
+        return _by_gdcm(path)
+    dataset = pydicom.dcmread(path)
+    if syntax == JPEG2000Lossless:
+        from openjpeg.utils import encode_array
+
+        frame = encode_array(dataset.pixel_array, bits_stored=dataset.BitsStored, photometric_interpretation=2)
+        dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([frame]), syntax
+        dataset["PixelData"].VR = "OB"
+    else:
+        dataset.compress(syntax, generate_instance_uid=False)
+    dataset.save_as(path)
+    return path
+
+
+def _by_gdcm(path: Path) -> Path:
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return path

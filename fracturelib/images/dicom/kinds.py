@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from fracturelib.images.dicom.parsing import value_of
+
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
 
 
@@ -39,11 +41,13 @@ _KINDS = {
 
 
 def kind_of(dataset: Any) -> Kind:
-    """The kind of a parsed file; one of an unknown class is an image if it has rows and columns."""
-    uid = str(dataset.get("SOPClassUID") or "") or str(dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+    """The kind of a parsed file; one of another class is an image if that is called so, or if it has rows."""
+    from pydicom.uid import UID
+
+    uid = str(value_of(dataset, "SOPClassUID") or value_of(dataset.file_meta, "MediaStorageSOPClassUID") or "")
     parts = uid.split(".")
     for end in range(len(parts), 0, -1):
         kind = _KINDS.get(".".join(parts[:end]))
         if kind is not None:
             return kind
-    return Kind.IMAGE if "Rows" in dataset and "Columns" in dataset else Kind.OTHER
+    return Kind.IMAGE if "Image Storage" in UID(uid).name or "Rows" in dataset else Kind.OTHER

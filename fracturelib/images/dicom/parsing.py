@@ -75,6 +75,14 @@ def parse(data: bytes, *, pixels: bool = True, only: Sequence[str] | None = None
     return found
 
 
+def value_of(dataset: Any, keyword: str) -> Any:
+    """The value of an element; None where it is absent, empty, or damaged: that must not cost the picture."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom converts a value when it is asked for, and raises a dozen kinds
+        return None
+
+
 def load_pydicom() -> ModuleType:
     """pydicom, told not to complain: its warnings would repeat values of tags on the screen, file by file.
 

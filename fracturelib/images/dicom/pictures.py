@@ -13,9 +13,10 @@ from fracturelib.images.dicom.kinds import Kind, kind_of
 from fracturelib.images.dicom.parsing import damaged, is_dicom, parse
 from fracturelib.images.dicom.rendering import grey_picture
 from fracturelib.images.dicom.stored import stored_values
-from fracturelib.images.dicom.tags import frames_of, tags_of
+from fracturelib.images.dicom.tags import numbers, tags_of
 
 NAMES: tuple[str, ...] = ("DICOM",)
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 SUFFIXES: tuple[str, ...] = (".dcm", ".dicom", ".dic", ".ima")
 
 
@@ -32,6 +33,9 @@ def open_file(data: bytes) -> Decoder | None:
     if kind is not Kind.IMAGE:
         cure = "leave it out; if it shows a radiograph, save that as 16-bit PNG"
         raise ImageError(f"a DICOM {kind}, not a radiograph".replace("DICOM DICOMDIR", "DICOMDIR"), cure=cure)
+    if not any(keyword in dataset for keyword in _PIXELS):
+        cause = "only its tags were exported, or it is cut short"
+        raise ImageError("a DICOM file without a picture", cause=cause, cure="export it again, or leave it out")
     return _DicomPicture(dataset)
 
 
@@ -42,13 +46,17 @@ class _DicomPicture:
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
-        try:
-            self.size = int(dataset.Columns), int(dataset.Rows)
-            self.bit_depth = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise damaged("it does not say how large its picture is") from error
-        self.mode = str(dataset.get("PhotometricInterpretation") or "")
-        self.tags, self.frames = tags_of(dataset), frames_of(dataset)
+        columns, rows = numbers(dataset, "Columns"), numbers(dataset, "Rows")
+        if not columns or not rows:
+            raise damaged("it does not say how large its picture is")
+        self.size = int(columns[0]), int(rows[0])
+        self.bit_depth = int((numbers(dataset, "BitsStored") or numbers(dataset, "BitsAllocated") or [0])[0])
+        self.tags = tags_of(dataset)
+        self.mode, self.frames = self.tags.photometric, self.tags.frames
 
     def grey(self, target_side: int | None) -> tuple[NDArray[np.uint8], bool]:
-        return grey_picture(stored_values(self._dataset), self._dataset), False
+        stored = stored_values(self._dataset)
+        try:
+            return grey_picture(stored, self._dataset), False
+        except Exception as error:  # a LUT or a palette that is no list of numbers; the error's text may hold values
+            raise damaged("what says how its values are shown is wrong") from error

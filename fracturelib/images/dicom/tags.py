@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fracturelib.errors import ImageError
 from fracturelib.images.dicom.kinds import Kind, kind_of
-from fracturelib.images.dicom.parsing import is_dicom, parse
+from fracturelib.images.dicom.parsing import is_dicom, parse, value_of
 from fracturelib.images.limits import read_bytes
 
 # Every element that is ever read. No name, no date, no address, no free text about the patient.
@@ -95,40 +95,33 @@ def tags_of(dataset: Any) -> Tags:
         column_spacing=spacing[1] if spacing else None,
         aspect=aspect,
         photometric=_text(dataset, "PhotometricInterpretation").upper(),
-        frames=frames_of(dataset),
+        frames=_frames(dataset),
     )
 
 
-def frames_of(dataset: Any) -> int:
+def _frames(dataset: Any) -> int:
     """How many pictures the file says it has, 1 at least."""
-    found = _numbers(dataset, "NumberOfFrames")
+    found = numbers(dataset, "NumberOfFrames")
     return max(1, int(found[0])) if found else 1
-
-
-def _value(dataset: Any, keyword: str) -> Any:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # a damaged value must not cost the picture
-        return None
 
 
 def _text(dataset: Any, keyword: str) -> str:
     """The first value of an element as text without padding."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
         value = value[0] if len(value) else ""
     return "" if value is None or isinstance(value, bytes) else str(value).strip(" \0\t\r\n")
 
 
-def _numbers(dataset: Any, keyword: str) -> list[float]:
+def numbers(dataset: Any, keyword: str) -> list[float]:
     """All values of an element as finite numbers; none where one of them is no number."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     values = list(value) if type(value).__name__ == "MultiValue" or isinstance(value, (list, tuple)) else [value]
     try:
-        numbers = [float(one) for one in values]
+        found = [float(one) for one in values]
     except (TypeError, ValueError):
         return []
-    return numbers if all(map(math.isfinite, numbers)) else []
+    return found if all(map(math.isfinite, found)) else []
 
 
 def _years(age: str) -> float | None:
@@ -142,8 +135,8 @@ def _years(age: str) -> float | None:
 def _spacing(dataset: Any) -> tuple[tuple[float, float] | None, float]:
     """(mm between rows, mm between columns), and their ratio, which a file may say alone (PS3.3, 10.7)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        values = _numbers(dataset, keyword)
+        values = numbers(dataset, keyword)
         if len(values) == 2 and min(values) > 0:
             return (values[0], values[1]), values[0] / values[1]
-    values = _numbers(dataset, "PixelAspectRatio")
+    values = numbers(dataset, "PixelAspectRatio")
     return None, values[0] / values[1] if len(values) == 2 and min(values) > 0 else 1.0
