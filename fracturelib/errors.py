@@ -39,7 +39,19 @@ class ConfigError(FracturelibError):
 
 
 class ImageError(FracturelibError):
-    """A file cannot be read as a radiograph."""
+    """A file cannot be read as a radiograph.
+
+    Attributes:
+        kind: what it holds instead, such as a structured report; "" where it is damaged or unknown.
+    """
+
+    kind: str = ""
+
+    def at(self, file: str | Path) -> ImageError:
+        """The same error with its file named."""
+        named = ImageError(self.what, file=file, cause=self.cause, cure=self.cure)
+        named.kind, named.__cause__ = self.kind, self.__cause__
+        return named
 
 
 class CatalogError(FracturelibError):

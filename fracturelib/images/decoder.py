@@ -16,6 +16,8 @@ class Decoder(Protocol):
         mode: how the format itself calls its kind of pixels ("L", "RGB", "I;16", …).
         bit_depth: bits per channel.
         reduces: whether `grey` can decode a smaller picture faster.
+
+    A decoder of a format with several pictures in a file says how many as `frames`; the first is read.
     """
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fracturelib.errors import ImageError
+from fracturelib.errors import DataWarning, ImageError
 from fracturelib.images.decoder import Decoder
 from fracturelib.images.formats import open_image
 from fracturelib.images.limits import check_size, read_bytes
@@ -30,6 +31,8 @@ class ImageFacts:
         content: hash of the decoded grey pixels: equal for a PNG copy of a BMP.
         grey_mean, grey_std: brightness and contrast, as `measure_grey` gives them.
         problem: why the file is unusable, in one sentence; None where it is usable.
+        kind: what an unusable file holds, where that is known, such as a structured report; "" otherwise.
+        frames: pictures in the file; the first is read.
     """
 
     width: int = 0
@@ -42,6 +45,8 @@ class ImageFacts:
     grey_mean: float = 0.0
     grey_std: float = 0.0
     problem: str | None = None
+    kind: str = ""
+    frames: int = 1
 
 
 def read_radiograph(
@@ -50,9 +55,9 @@ def read_radiograph(
     """Read one file as a greyscale radiograph, with bright bone as stored.
 
     EXIF orientation is applied. Integers wider than 8 bits and floats are scaled by their own range, without padding,
-    markers and hot pixels (`contrast.anatomy_range` has the formula). A TIFF stored "white is zero" is inverted. Colour
-    becomes ITU-R BT.601 luminance. Transparent pixels are laid on black, the colour of air in a radiograph; any other
-    ground would draw a bright frame. Of a multi-page TIFF the first page is read.
+    markers and hot pixels (`contrast.anatomy_range` has the formula). A TIFF stored "white is zero" and a DICOM file of
+    MONOCHROME1 are inverted. Colour becomes ITU-R BT.601 luminance. Transparent pixels are laid on black, the colour of
+    air in a radiograph; any other ground would draw a bright frame. Of several pages or frames the first is read.
 
     Args:
         path: a file of one of the formats in `FORMAT_NAMES`.
@@ -67,6 +72,9 @@ def read_radiograph(
 
     Raises:
         ImageError: no such file, not an image, damaged, too large, too small or changed.
+
+    Warns:
+        DataWarning: a DICOM file has several frames.
     """
     try:
         data = read_bytes(path)
@@ -74,9 +82,11 @@ def read_radiograph(
             cause, cure = "it was replaced while the program ran", "start again, with files that stay as they are"
             raise ImageError("the file changed since the data set was read", cause=cause, cure=cure)
         decoder = open_image(data)
+        if _frames(decoder) > 1:  # without the file's name: the same warning is then shown once
+            warnings.warn("a file holds several pictures: the first one is read", DataWarning, stacklevel=2)
         pixels, truncated = _decode(decoder, target_side)
     except ImageError as error:
-        raise ImageError(error.what, file=path, cause=error.cause, cure=error.cure) from error.__cause__
+        raise error.at(path) from error.__cause__
     if truncated and strict:
         raise ImageError(
             "the JPEG ends early",
@@ -96,10 +106,11 @@ def inspect_image(path: str | Path) -> ImageFacts:
         decoder = open_image(data)
         width, height = decoder.size
         facts = replace(facts, width=width, height=height, mode=decoder.mode, bit_depth=decoder.bit_depth)
+        facts = replace(facts, frames=_frames(decoder))
         pixels, truncated = _decode(decoder, None)
         small = _decode(decoder, GREY_SIDE)[0] if decoder.reduces else pixels
     except ImageError as error:
-        return replace(facts, problem=error.what)
+        return replace(facts, problem=error.what, kind=error.kind)
     height, width = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
     mean, spread = _mean_and_spread(small)
@@ -111,6 +122,10 @@ def inspect_image(path: str | Path) -> ImageFacts:
 def measure_grey(path: str | Path) -> tuple[float, float]:
     """Mean and standard deviation of a file's grey values, 0…1, read at about 64 pixels; raises ImageError."""
     return _mean_and_spread(read_radiograph(path, target_side=GREY_SIDE))
+
+
+def _frames(decoder: Decoder) -> int:
+    return getattr(decoder, "frames", 1)
 
 
 def _mean_and_spread(pixels: NDArray[np.uint8]) -> tuple[float, float]:

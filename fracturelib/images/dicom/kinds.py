@@ -22,7 +22,7 @@ class Kind(StrEnum):
     PRESENTATION = "presentation state"
     WAVEFORM = "waveform"
     RADIOTHERAPY = "radiotherapy object"
-    OTHER = "object of another kind"
+    OTHER = "unknown object"
 
 
 # The longest beginning of the SOP class that is listed decides.

@@ -23,7 +23,7 @@ def list_dicomdir(path: str | Path) -> list[Path]:
         data = read_bytes(path)
         dataset = parse(data, pixels=False) if is_dicom(data) else None
     except ImageError as error:
-        raise ImageError(error.what, file=path, cause=error.cause, cure=error.cure) from error.__cause__
+        raise error.at(path) from error.__cause__
     if dataset is None or kind_of(dataset) is not Kind.DIRECTORY:
         raise ImageError("not a DICOMDIR", file=path, cure="give the folder that the files are in")
     names: dict[Path, None] = {}

@@ -31,12 +31,18 @@ def open_file(data: bytes) -> Decoder | None:
     dataset = parse(data)
     kind = kind_of(dataset)
     if kind is not Kind.IMAGE:
-        cure = "leave it out; if it shows a radiograph, save that as 16-bit PNG"
-        raise ImageError(f"a DICOM {kind}, not a radiograph".replace("DICOM DICOMDIR", "DICOMDIR"), cure=cure)
+        raise _no_radiograph(kind)
     if not any(keyword in dataset for keyword in _PIXELS):
         cause = "only its tags were exported, or it is cut short"
         raise ImageError("a DICOM file without a picture", cause=cause, cure="export it again, or leave it out")
     return _DicomPicture(dataset)
+
+
+def _no_radiograph(kind: Kind) -> ImageError:
+    what = f"a DICOM {kind}, not a radiograph".replace("DICOM DICOMDIR", "DICOMDIR")
+    error = ImageError(what, cure="leave it out; if it shows a radiograph, save that as 16-bit PNG")
+    error.kind = kind.value
+    return error
 
 
 class _DicomPicture:

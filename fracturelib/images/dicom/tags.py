@@ -72,7 +72,7 @@ def read_tags(path: str | Path) -> Tags:
             raise ImageError("not a DICOM file", cure="leave it out")
         return tags_of(parse(data, pixels=False, only=_WANTED))
     except ImageError as error:
-        raise ImageError(error.what, file=path, cause=error.cause, cure=error.cure) from error.__cause__
+        raise error.at(path) from error.__cause__
 
 
 def tags_of(dataset: Any) -> Tags:
