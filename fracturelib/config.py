@@ -53,6 +53,11 @@ class TrainConfig:
     threshold: str = _setting(
         "youden", "operating point, by a rule on validation (youden, sensitivity=0.9, costs=20:1), or a fixed number"
     )
+    guarantee: str = _setting(
+        "none",
+        "sensitivity=0.95: say “no fracture” only where, with 95 % confidence over patients, at most 5 % of those "
+        "with a fracture fall",
+    )
     seed: int = _setting(0, "seed of every random choice", 0, 2**31 - 1)
     workers: int = _setting(0, "processes that read images (0: the main process)", 0, 256)
     device: str = _setting("auto", "auto, cpu, cuda or mps")
@@ -68,6 +73,7 @@ class TrainConfig:
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
         parse_threshold_rule(self.threshold)
+        parse_guarantee(self.guarantee)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, ready for JSON."""
@@ -125,4 +131,19 @@ def parse_threshold_rule(rule: str | float) -> tuple[str, tuple[float, ...]]:
         f"threshold is {rule!r}",
         cure="use youden, sensitivity=0.9 (at least that, on validation), costs=20:1 (a miss : a false alarm), or a "
         "number between 0 and 1",
+    )
+
+
+def parse_guarantee(text: str) -> float | None:
+    """The sensitivity that a guarantee asks for, None for "none"; raises ConfigError for any other text."""
+    if text == "none":
+        return None
+    name, _, number = text.partition("=")
+    try:
+        if name == "sensitivity" and 0.5 <= float(number) <= 0.999:
+            return float(number)
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"guarantee is {text!r:.60}", cure="use none, or sensitivity=0.95 (another number from 0.5 to 0.999)"
     )

@@ -24,6 +24,8 @@ from fracturelib.evaluation import (
     Scored,
     baseline_predictions,
     calibrated,
+    choose_combination,
+    choose_limit,
     choose_temperature,
     choose_threshold,
     evaluate,
@@ -122,8 +124,10 @@ def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: boo
         config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
     )
     loaders = make_loaders(table, config)
-    # a rule that these validation images cannot serve fails now, not after training
-    choose_threshold(loaders.val.dataset.table.assign(probability=0.5), rule=config.threshold)
+    # what these validation images cannot serve fails now, not after training
+    to_be_judged = loaders.val.dataset.table.assign(probability=0.5)
+    choose_threshold(to_be_judged, rule=config.threshold)
+    choose_limit(to_be_judged, guarantee=config.guarantee)
     model = build_model(config)
     record = new_record(config, table, model, folder)
     if rank_and_size()[1] > 1:
@@ -181,6 +185,7 @@ def _judge(start: _Start, trained: _Trained) -> Tested:
     threshold = choose_threshold(trained.validation, rule=config.threshold)
     if parse_threshold_rule(config.threshold)[0] != "fixed":  # a number that somebody gave is meant as it is shown
         threshold = threshold_on(threshold, temperature)
+    validation = calibrated(trained.validation, temperature)
     predictions = with_prediction(calibrated(trained.test, temperature), threshold)
     evaluation = evaluate(
         predictions,
@@ -192,6 +197,8 @@ def _judge(start: _Start, trained: _Trained) -> Tested:
     )
     probes = run_probes(start.model, start.table, config, predictions, threshold=threshold, temperature=temperature)
     facts: dict[str, Any] = {"threshold": threshold, "temperature": temperature, "calibration": asdict(calibration)}
+    facts["limit"] = choose_limit(validation, guarantee=config.guarantee)
+    facts["combination"] = choose_combination(validation)
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
     return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes)
 
@@ -389,7 +396,8 @@ def _finished_run(folder: Path, record: dict[str, Any]) -> Run:
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
     """The settings that change the result; paths, workers and devices do not."""
-    return {name: value for name, value in record["config"].items() if name not in ("data", "workers", "device")}
+    settings = TrainConfig.from_dict(record["config"]).to_dict()  # those that an earlier version did not know as well
+    return {name: value for name, value in settings.items() if name not in ("data", "workers", "device")}
 
 
 def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, bank: FeatureBank | None) -> Loaders:

@@ -19,8 +19,10 @@ from fracturelib.evaluation.consequences import (
     natural_frequencies,
     rates_at,
 )
+from fracturelib.evaluation.guarantee import choose_limit, fewest_fractures
 from fracturelib.evaluation.intervals import mean_interval, units_of, wilson_interval
 from fracturelib.evaluation.metrics import HEADLINE, METRICS, Scored, scores
+from fracturelib.evaluation.patients import Combination, choose_combination, combined
 from fracturelib.evaluation.prevalence import predictive_value_table, predictive_values
 from fracturelib.evaluation.result import Evaluation, evaluate, predict
 from fracturelib.evaluation.subgroups import conspicuity_thirds, least_certain, subgroup_table, worst_errors
@@ -29,6 +31,7 @@ from fracturelib.evaluation.thresholds import choose_threshold, describe_rule
 __all__ = [
     "HEADLINE",
     "METRICS",
+    "Combination",
     "Evaluation",
     "Scored",
     "apply_temperature",
@@ -38,8 +41,11 @@ __all__ = [
     "calibration_summary",
     "calibration_table",
     "cheapest_threshold",
+    "choose_combination",
+    "choose_limit",
     "choose_temperature",
     "choose_threshold",
+    "combined",
     "compare",
     "comparison_table",
     "confusion_at",
@@ -48,6 +54,7 @@ __all__ = [
     "describe_rule",
     "drop_table",
     "evaluate",
+    "fewest_fractures",
     "file_metadata",
     "fit_temperature",
     "least_certain",

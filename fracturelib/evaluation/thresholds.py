@@ -62,6 +62,18 @@ def validation_arrays(validation: pd.DataFrame, what: str) -> tuple[NDArray, NDA
     Raises:
         EvaluationError: rows of another split, or not marked with one; one class only; see `check_predictions`.
     """
+    check_validation(validation, what)
+    truth, chance = check_predictions(validation["label"], validation["probability"])
+    if truth.min() == truth.max():
+        raise EvaluationError(
+            f"{what} cannot be chosen: the validation files are of one class only",
+            cure="add validation files of the other class, or set the threshold to a number",
+        )
+    return truth, chance
+
+
+def check_validation(validation: pd.DataFrame, what: str) -> None:
+    """Raise EvaluationError unless every row is marked as one of the validation split."""
     if "split" not in validation:
         raise EvaluationError(
             f"{what} is chosen on validation predictions, and these do not say of which split they are",
@@ -75,13 +87,6 @@ def validation_arrays(validation: pd.DataFrame, what: str) -> tuple[NDArray, NDA
             cause="a score flatters where its threshold was chosen",
             cure="pass predictions of the validation split; the test set has no part in a choice",
         )
-    truth, chance = check_predictions(validation["label"], validation["probability"])
-    if truth.min() == truth.max():
-        raise EvaluationError(
-            f"{what} cannot be chosen: the validation files are of one class only",
-            cure="add validation files of the other class, or set the threshold to a number",
-        )
-    return truth, chance
 
 
 def operating_points(truth: NDArray, chance: NDArray) -> tuple[NDArray, NDArray, NDArray]:

@@ -47,11 +47,15 @@ TEMPERATURE = Is(float, 1e-3, 1e3, optional=True)
 DIGEST = Is(str, pattern="[0-9a-f]{64}")
 
 
+_LATER = ("guarantee",)  # settings that runs of the formats before do not know
+
+
 def _of_setting(entry: Any) -> Is:
     """What a setting of `TrainConfig` may be."""
     low, high = entry.metadata["low"], entry.metadata["high"]
     kind = {"str": str, "int": int, "float": float}[entry.type]
-    return Is(kind) if low is None else Is(kind, low, high)
+    ends = (-LARGEST, LARGEST) if low is None else (low, high)
+    return Is(kind, *ends, optional=entry.name in _LATER)
 
 
 RECORD = {  # config.json of a run that has begun
@@ -73,6 +77,8 @@ FINISHED = {  # what training adds
     "threshold": SHARE,
     "temperature": TEMPERATURE,
     "calibration": Is(dict, optional=True),  # why there is a temperature, or none
+    "limit": Is(float, 0, 1, optional=True),  # below it "no fracture" may be said
+    "combination": Is(str, pattern="highest|mean", optional=True),  # of the pictures of a patient
     "best_epoch": COUNT,
     "stopped_early": FLAG,
     "warnings": [TEXT],

@@ -40,6 +40,28 @@ class Reason(StrEnum):
     NO_FILES = "no images"
 
 
+class Answer(StrEnum):
+    """What is said about a picture, a study or a patient."""
+
+    FRACTURE = "fracture"
+    NO_FRACTURE = "no fracture"
+    HUMAN = "a human must look"
+
+
+class Doubt(StrEnum):
+    """Why a human must look; NONE where one need not."""
+
+    NONE = ""
+    UNSURE = "between the limits"
+    TINY = "too few pixels"
+    BLANK = "nothing in it"
+    COLOURED = "in colour"
+    INVERTED = "inverted"
+    NOVEL = "unlike the training pictures"
+    A_VIEW = "one of the pictures"
+    NO_VIEW = "no picture can be used"
+
+
 class Caution(StrEnum):
     """What a reader must know before believing a result."""
 
@@ -86,6 +108,22 @@ def told(
     if verdict == Verdict.UNKNOWN:
         return unknown.format(_not_estimable(reason, unit))
     return {Verdict.HIGHER: higher, Verdict.LOWER: lower, Verdict.NEITHER: neither}[verdict]
+
+
+def doubt_told(doubt: Doubt) -> str:
+    """Why a human must look, as a sentence; empty for `Doubt.NONE`."""
+    return {
+        Doubt.NONE: "",
+        Doubt.UNSURE: "The probability is below the threshold for a fracture, but not below the limit under which the "
+        "run may say “no fracture”.",
+        Doubt.TINY: "The picture has too few pixels to show a fracture.",
+        Doubt.BLANK: "The picture shows next to nothing: nearly all its pixels have the same grey value.",
+        Doubt.COLOURED: "The picture is in colour, and no radiograph is.",
+        Doubt.INVERTED: "Its negative looks like the training pictures: bright and dark seem to be exchanged.",
+        Doubt.NOVEL: "The picture is unlike those that the run was trained on, and its number means nothing here.",
+        Doubt.A_VIEW: "The run has no answer for at least one of the pictures.",
+        Doubt.NO_VIEW: "Not one of the pictures can be read and used.",
+    }[doubt]
 
 
 def erasing_told(fracture: Verdict, difference: Verdict) -> str:
