@@ -32,9 +32,11 @@ from fracturelib.evaluation import (
     predict,
     threshold_on,
 )
+from fracturelib.evaluation.similarity import Reference
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.prediction.reference import compare_with_training
 from fracturelib.report import Tested, write_model_card, write_report
 from fracturelib.runs import (
     CHECKPOINT,
@@ -95,9 +97,10 @@ def train_run(
         trained = _train(start, folder / CHECKPOINT, bank, resume=resume, on_epoch=on_epoch)
         if not is_first():  # of several processes; the first one judges and writes
             return Run(folder, config, start.record, start.model, trained.history, {})
-        tested = _judge(start, trained)
+        tested, validation = _judge(start, trained)
         facts = {"warnings": messages, "seconds": round(time.monotonic() - started, 1)}
-        return _write(folder, start, replace(tested, record={**tested.record, **facts}))
+        tested = replace(tested, record={**tested.record, **facts})
+        return _write(folder, start, tested, trained.reference, validation)
 
 
 class _Start(NamedTuple):
@@ -111,11 +114,15 @@ class _Start(NamedTuple):
 
 
 class _Trained(NamedTuple):
-    """The history, and the trained model's predictions for the validation and the test images."""
+    """The history, the trained model's predictions for validation and test images, and what it has learnt from.
+
+    `validation` has the measures and distances of its images as well, see `compare_with_training`.
+    """
 
     history: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
+    reference: Reference
 
 
 def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: bool, keep_conflicts: bool) -> _Start:
@@ -174,11 +181,13 @@ def _train(
     if start.record.get("processes") and model.trained_modules:
         loaders = Loaders(*(share(loader, parts=loader is loaders.train) for loader in loaders))
     history = fit(model, loaders.train, loaders.val, config, checkpoint=checkpoint, resume=resume, on_epoch=on_epoch)
-    return _Trained(history, predict(model, loaders.val), predict(model, loaders.test))
+    validation, test = predict(model, loaders.val), predict(model, loaders.test)
+    reference, measures = compare_with_training(model, start.table, config, loaders.val.dataset, bank=bank)
+    return _Trained(history, validation.join(measures), test, reference)
 
 
-def _judge(start: _Start, trained: _Trained) -> Tested:
-    """Choose threshold and temperature on the validation images, and test with both fixed."""
+def _judge(start: _Start, trained: _Trained) -> tuple[Tested, pd.DataFrame]:
+    """Choose threshold, temperature and limits on the validation images, test with them fixed; and these images."""
     config, history = start.config, trained.history
     calibration = choose_temperature(trained.validation)
     temperature = calibration.temperature
@@ -199,16 +208,18 @@ def _judge(start: _Start, trained: _Trained) -> Tested:
     facts: dict[str, Any] = {"threshold": threshold, "temperature": temperature, "calibration": asdict(calibration)}
     facts["limit"] = choose_limit(validation, guarantee=config.guarantee)
     facts["combination"] = choose_combination(validation)
+    facts["novelty"] = {"limit": trained.reference.limit, "usual": trained.reference.usual}
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
-    return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes)
+    return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes), validation
 
 
-def _write(folder: Path, start: _Start, tested: Tested) -> Run:
+def _write(folder: Path, start: _Start, tested: Tested, reference: Reference, validation: pd.DataFrame) -> Run:
     """Write pages, numbers and, last, the model: its presence says that the run is complete."""
     record, history, evaluation = dict(tested.record), tested.history, tested.evaluation
     write_report(folder, tested)
     write_model_card(folder, tested)
-    record = write_run(folder, record, start.model, history, evaluation, tested.predictions, start.table)
+    predictions, table = tested.predictions, start.table
+    record = write_run(folder, record, start.model, history, evaluation, predictions, table, reference, validation)
     return Run(folder, start.config, record, start.model, history, evaluation.to_dict())
 
 

@@ -1,7 +1,7 @@
 """Trunk outputs computed once: a frozen trunk gives the same features for the same picture in every epoch."""
 
 from fracturelib.features.bank import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank
-from fracturelib.features.computing import compute_features, feature_shape
+from fracturelib.features.computing import compute_features, feature_shape, final_features
 from fracturelib.features.dataset import FeatureDataset, feature_loaders
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "compute_features",
     "feature_loaders",
     "feature_shape",
+    "final_features",
 ]

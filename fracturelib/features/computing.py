@@ -6,7 +6,7 @@ import collections
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -90,6 +90,18 @@ def _in_memory(shape: tuple[int, ...], compute: Compute) -> torch.Tensor:
     for places, rows in compute([(view, row) for view in range(views) for row in range(images)]):
         computed[tuple(torch.tensor(places).T)] = torch.from_numpy(rows)
     return computed
+
+
+@torch.inference_mode()
+def final_features(model: FractureClassifier, loader: Iterable) -> np.ndarray:
+    """Outputs of the whole trunk (N, F), float64, for every row of a loader's table, in row order.
+
+    The loader may give images, or what was computed of them before (`FractureClassifier.features`).
+    """
+    device = next(model.parameters()).device
+    pairs = [(rows.numpy(), model.features(inputs.to(device)).float().cpu().numpy()) for inputs, _, rows in loader]
+    rows, found = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return found[np.argsort(rows)].astype(np.float64)
 
 
 def feature_shape(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from safetensors.torch import load_file
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, RunWarning, WeightsError
 from fracturelib.evaluation import calibrated, threshold_on
+from fracturelib.evaluation.similarity import Reference
 from fracturelib.files.places import found_from
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runs import schema
 from fracturelib.runs.pictures import PICTURES, among_learnt
+from fracturelib.runs.reference import FEATURES, TRAINING, VALIDATION, read_reference, read_validation
+from fracturelib.runs.selftest import SELF_TEST, run_self_test
 from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
 from fracturelib.runtime import choose_device, choose_precision
 
@@ -58,6 +62,28 @@ class Run:
         return self.record.get("temperature")
 
     @property
+    def is_of_before(self) -> bool:
+        """Whether an earlier version made it, which kept nothing of its training pictures and no self-test."""
+        return self.record.get("format") != RUN_FORMAT
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The training pictures that new ones are compared with; None for a run of before. Raises RunError."""
+        if self.is_of_before:
+            return None
+        for name in (TRAINING, FEATURES):
+            check_file(self.folder, self.record, name)
+        return read_reference(self.folder, self.record)
+
+    @cached_property
+    def validation(self) -> pd.DataFrame | None:
+        """The predictions and measures of the validation pictures; None for a run of before. Raises RunError."""
+        if self.is_of_before:
+            return None
+        check_file(self.folder, self.record, VALIDATION)
+        return read_validation(self.folder)
+
+    @property
     def repeats_here(self) -> bool:
         """Whether this machine computes in the run's precision, and so repeats its numbers."""
         return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record.get("precision")
@@ -93,7 +119,22 @@ def load_run(folder: str | Path) -> Run:
     history.attrs |= {"best_epoch": record["best_epoch"], "stopped_early": record["stopped_early"]}
     model = _rebuild(config, record, folder)
     _load_model(model, folder / MODEL)
+    if record["format"] == RUN_FORMAT:
+        _check_numbers(folder, record, model.eval())
     return Run(folder, config, record, model.eval(), history, metrics)
+
+
+def _check_numbers(folder: Path, record: dict[str, Any], model: FractureClassifier) -> None:
+    """Warn if the first picture of the self-test has another number here than where the run was made."""
+    check_file(folder, record, SELF_TEST)
+    test = run_self_test(folder, record, model, count=1)
+    if not test.passed:
+        warnings.warn(
+            f"this machine gives other numbers than the run {folder.name} had: its first test picture differs by "
+            f"{test.difference:.2g}, and {test.tolerance:g} is allowed; `fracturelib doctor {folder}` says more",
+            RunWarning,
+            stacklevel=3,
+        )
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def _of_setting(entry: Any) -> Is:
     """What a setting of `TrainConfig` may be."""
     low, high = entry.metadata["low"], entry.metadata["high"]
     kind = {"str": str, "int": int, "float": float}[entry.type]
-    ends = (-LARGEST, LARGEST) if low is None else (low, high)
-    return Is(kind, *ends, optional=entry.name in _LATER)
+    low, high = (-LARGEST, LARGEST) if low is None else (low, high)
+    return Is(kind, low, high, optional=entry.name in _LATER)
 
 
 RECORD = {  # config.json of a run that has begun
@@ -77,6 +77,7 @@ FINISHED = {  # what training adds
     "threshold": SHARE,
     "temperature": TEMPERATURE,
     "calibration": Is(dict, optional=True),  # why there is a temperature, or none
+    "novelty": Is(dict, optional=True),  # distances from the training pictures: `limit` and `usual`
     "limit": Is(float, 0, 1, optional=True),  # below it "no fracture" may be said
     "combination": Is(str, pattern="highest|mean", optional=True),  # of the pictures of a patient
     "best_epoch": COUNT,
@@ -106,6 +107,7 @@ HISTORY = {  # history.csv
     "val_accuracy": SHARE,
     "val_auc": Is(float, 0, 1, optional=True),
 }
+TRAINING = {"path": TEXT, "label": Is(int, 0, 1), "unit": COUNT}  # training.csv
 PREDICTIONS = {"path": TEXT, "label": Is(int, 0, 1), "probability": SHARE, "source_id": TEXT}  # predictions.csv
 
 

@@ -14,12 +14,15 @@ from fracturelib import __version__
 from fracturelib.catalog import describe, fingerprint
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import Evaluation
+from fracturelib.evaluation.similarity import Reference
 from fracturelib.files import replaced, write_text
 from fracturelib.files.places import place_from, shareable
 from fracturelib.files.tables import write_table
 from fracturelib.model import FractureClassifier
 from fracturelib.runs.pictures import write_pictures
+from fracturelib.runs.reference import write_reference
 from fracturelib.runs.schema import digest_of, digest_of_record
+from fracturelib.runs.selftest import write_self_test
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
 
 RUN_FORMAT = "fracturelib run 3"
@@ -66,6 +69,8 @@ def write_run(
     evaluation: Evaluation,
     predictions: pd.DataFrame,
     table: pd.DataFrame,
+    reference: Reference,
+    validation: pd.DataFrame,
 ) -> dict[str, Any]:
     """Numbers and model of a finished run; the model comes last, since its presence says that the run is complete.
 
@@ -76,6 +81,8 @@ def write_run(
         write_table(rows, folder / name)
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_pictures(folder, table)
+    write_reference(folder, reference, validation)
+    write_self_test(folder, model, record["config"]["image_size"])
     with replaced(folder / MODEL) as partial:
         partial.write_bytes(save(model.trained_state()))
         hashes = {

@@ -1,0 +1,86 @@
+"""Three made-up pictures that a run keeps with the numbers it gave for them: does another machine give the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from fracturelib.config import TrainConfig
+from fracturelib.errors import RunError
+from fracturelib.files import replaced
+from fracturelib.model import FractureClassifier
+from fracturelib.transforms import eval_transform, split_transform
+
+SELF_TEST = "selftest.safetensors"
+TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}  # largest difference of a probability, by the precision of the run
+
+
+class SelfTest(NamedTuple):
+    """Probabilities (n,) of the network for the kept pictures, then and here, and the largest difference allowed."""
+
+    kept: np.ndarray
+    found: np.ndarray
+    tolerance: float
+
+    @property
+    def difference(self) -> float:
+        """The largest difference; infinite where the network gives no number."""
+        return float(np.nan_to_num(np.abs(self.kept - self.found), nan=np.inf).max())
+
+    @property
+    def passed(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+def made_up_pictures(side: int) -> torch.Tensor:
+    """Three pictures, uint8 (3, 1, S, S), in whole numbers only: a bar, a broken bar, and noise."""
+    row, column = np.mgrid[:side, :side]
+    middle = np.abs(column - side // 2)
+    bar = np.where(middle < side // 6, 220 - 400 * middle // side, 20 + row * 20 // side)
+    broken = np.where((row + column - side) ** 2 < side // 4, 30, bar)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side))
+    return torch.from_numpy(np.stack([bar, broken, noise]).astype(np.uint8))[:, None]
+
+
+def write_self_test(folder: Path, model: FractureClassifier, side: int) -> None:
+    """Write the pictures and what the network gives for each."""
+    pictures = made_up_pictures(side)
+    with replaced(folder / SELF_TEST) as partial:
+        partial.write_bytes(save({"pictures": pictures, "probabilities": _probabilities(model, pictures)}))
+
+
+def run_self_test(
+    folder: Path, record: Mapping[str, Any], model: FractureClassifier, *, count: int | None = None
+) -> SelfTest:
+    """Compare what the network gives for the first `count` pictures (all by default) with what it gave.
+
+    Raises:
+        RunError: the file with the pictures is missing or damaged.
+    """
+    try:
+        kept = load_file(folder / SELF_TEST)
+        pictures, probabilities = kept["pictures"][:count], kept["probabilities"][:count]
+        found = _probabilities(model, pictures)
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise RunError(
+            "the run's self-test cannot be read",
+            file=folder / SELF_TEST,
+            cause=f"the file is missing or damaged ({error})",
+            cure="restore it from a copy, or train again under another --name",
+        ) from error
+    tolerance = TOLERANCE.get(str(record.get("precision")), TOLERANCE["float32"])
+    return SelfTest(probabilities.double().numpy(), found.double().numpy(), tolerance)
+
+
+def _probabilities(model: FractureClassifier, pictures: torch.Tensor) -> torch.Tensor:
+    """One by one, as a single picture would be predicted."""
+    device = next(model.parameters()).device
+    _, finish = split_transform(eval_transform(TrainConfig()))  # what comes after the size is the same for all settings
+    found = [model.predict_proba(finish(picture[None]).to(device)) for picture in pictures]
+    return torch.cat(found).float().cpu()
