@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from fracturelib import catalog
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.comparing import drop_from_run
@@ -36,6 +37,7 @@ from fracturelib.evaluation.similarity import Reference
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.prediction.nearest import nearest_cases
 from fracturelib.prediction.reference import compare_with_training
 from fracturelib.report import Tested, write_model_card, write_report
 from fracturelib.runs import (
@@ -54,7 +56,7 @@ from fracturelib.runs import (
     write_run,
 )
 from fracturelib.runtime import is_first, rank_and_size
-from fracturelib.stress.probing import run_probes
+from fracturelib.stress.probing import run_probes, shown_paths
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
 from fracturelib.writing.verdicts import Caution
@@ -210,7 +212,19 @@ def _judge(start: _Start, trained: _Trained) -> tuple[Tested, pd.DataFrame]:
     facts["combination"] = choose_combination(validation)
     facts["novelty"] = {"limit": trained.reference.limit, "usual": trained.reference.usual}
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
-    return Tested({**start.record, **facts}, start.table, history, evaluation, predictions, probes), validation
+    paths = shown_paths(predictions, threshold=threshold)
+    files = [catalog.root_of(start.table) / path for path in paths]
+    cases = nearest_cases(start.model, trained.reference, config, files)
+    tested = Tested(
+        {**start.record, **facts},
+        start.table,
+        history,
+        evaluation,
+        predictions,
+        probes,
+        cases=dict(zip(paths, cases, strict=True)),
+    )
+    return tested, validation
 
 
 def _write(folder: Path, start: _Start, tested: Tested, reference: Reference, validation: pd.DataFrame) -> Run:
@@ -276,7 +290,12 @@ def evaluate_run(
             run.model, table, run.config, predictions, threshold=run.threshold, temperature=run.temperature
         )
         drop = drop_from_run(run, predictions) if external else None
-        tested = Tested(run.record, table, run.history, evaluation, predictions, probes, drop)
+        cases = {}
+        if run.reference is not None:
+            paths = shown_paths(predictions, threshold=run.threshold)
+            files = [catalog.root_of(table) / path for path in paths]
+            cases = dict(zip(paths, nearest_cases(run.model, run.reference, run.config, files), strict=True))
+        tested = Tested(run.record, table, run.history, evaluation, predictions, probes, drop, cases)
         write_report(report, tested)
         write_model_card(report, tested)
     return evaluation, predictions

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fracturelib.cli.shared import NOTICE, add_command, csv_file
-from fracturelib.config import CLASS_NAMES, POSITIVE
-from fracturelib.files.tables import as_text
+from fracturelib.files.tables import as_text, safe_table
+from fracturelib.writing.numbers import number
+from fracturelib.writing.verdicts import Answer, Doubt, doubt_told
 
 if TYPE_CHECKING:
-    from fracturelib.prediction import Predicted
+    import pandas as pd
+
+    from fracturelib.prediction import Groups, Limits, Predicted
+    from fracturelib.runs import Run
 
 ROWS_ON_SCREEN = 40
+FIRST_COLUMNS = ("path", "probability", "prediction")  # of --csv, in every version
+KINDS = {"patient_id": "patient", "study_id": "study"}
 
 
 def add_predict(commands: argparse._SubParsersAction) -> None:
@@ -21,37 +30,145 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "predict", _predict, "estimate P(fractured) for files and folders of X-rays")
     parser.add_argument("folder", metavar="RUN", help="folder of the run, for example runs/demo")
     parser.add_argument("paths", nargs="+", metavar="FILE|FOLDER", help="X-rays; folders are searched through")
-    parser.add_argument("--csv", metavar="FILE", help="write the table to this file")
+    parser.add_argument("--csv", metavar="FILE", help="write the table of pictures to this file")
+    parser.add_argument("--csv-patients", metavar="FILE", help="write one row per patient to this file")
+    parser.add_argument("--csv-studies", metavar="FILE", help="write one row per study to this file")
+    parser.add_argument("--keep-ids", action="store_true", help="give ids of patients and studies as they are stored")
+    parser.add_argument(
+        "--guarantee",
+        metavar="TEXT",
+        help="sensitivity=0.95, or none: set where “no fracture” may be said, on the run's validation pictures "
+        "(default: as the run was trained)",
+    )
+    parser.add_argument("--explain", metavar="DIR", help="write one small page per picture into this folder")
     parser.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from fracturelib.prediction import Predicted, predict_stream
+    from fracturelib.prediction import Groups, predict_stream
+    from fracturelib.prediction.answers import GroupAnswer
     from fracturelib.runs import load_run
 
     run = load_run(options.folder)
-    shown: list[Predicted] = []
-    count = called = 0
-    with csv_file(options.csv, columns=Predicted._fields, outside=[options.folder]) as file:
+    limits = _limits(run, options.guarantee)
+    groups, tally = Groups(run, limits), _Tally(limits)
+    outputs = {"patient_id": options.csv_patients, "study_id": options.csv_studies}
+    outside = [options.folder, *(path for path in options.paths if Path(path).is_dir())]
+    with ExitStack() as stack:
+        page = None
+        if options.explain:
+            from fracturelib.report.case import case_pages
+
+            page = stack.enter_context(case_pages(options.explain, run, limits, outside=outside))
+        grouped = {
+            kind: stack.enter_context(csv_file(path, columns=GroupAnswer._fields, outside=[options.folder]))
+            for kind, path in outputs.items()
+        }
+        file = stack.enter_context(csv_file(options.csv, columns=FIRST_COLUMNS, outside=[options.folder]))
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Predicted._fields)
-        for row in predict_stream(run, options.paths, strict=options.strict):
-            writer.writerow(map(as_text, row))
-            count, called = count + 1, called + (row.prediction == CLASS_NAMES[POSITIVE])
-            if len(shown) < ROWS_ON_SCREEN:
-                shown.append(row)
-    _print_table(shown)
-    if count > len(shown):
-        print(f"… and {count - len(shown)} more rows; --csv FILE writes all of them")
-    print(f"\n{called} of {count} at or above the threshold {run.threshold:.3f}.")
-    if options.csv:
-        print(f"Table:  {options.csv}")
+        writer.writerow(tally.columns)
+        rows = predict_stream(
+            run, options.paths, strict=options.strict, limits=limits, groups=groups, keep_ids=options.keep_ids
+        )
+        for row in rows:
+            writer.writerow(["" if cell != cell else as_text(cell) for cell in row])  # noqa: PLR0124 - not a number
+            tally.add(row)
+            if page is not None:
+                page(row)
+        for kind, output in grouped.items():
+            safe_table(groups.answers(kind)).to_csv(output, index=False, lineterminator="\n")
+    tally.tell()
+    for kind, noun in KINDS.items():
+        _tell_groups(groups, kind, noun)
+    print(_meaning(run))
+    for name, path in (("Table", options.csv), ("Patients", options.csv_patients), ("Studies", options.csv_studies)):
+        if path:
+            print(f"{name + ':':<10}{path}")
+    if options.explain:
+        print(f"Pages:    {options.explain}")
     print(NOTICE)
     return 0
 
 
-def _print_table(rows: list[Predicted]) -> None:
-    cells = [("path", "probability", "prediction"), *((row[0], f"{row[1]:.3f}", row[2]) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(3)]
-    for row in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+def _limits(run: Run, guarantee: str | None) -> Limits:
+    """The run's limits, or those of a guarantee that is asked for now.
+
+    Raises:
+        RunError: the run is of an earlier version, which kept no validation pictures.
+        EvaluationError: as `choose_limit`.
+    """
+    from fracturelib.errors import RunError
+    from fracturelib.evaluation import choose_limit
+    from fracturelib.prediction import Limits, run_limits
+
+    if guarantee is None:
+        return run_limits(run)
+    if run.validation is None:
+        cure = "train again under another --name, or leave --guarantee out"
+        raise RunError("the run keeps no validation pictures to choose a guarantee on", file=run.folder, cure=cure)
+    return Limits(run.threshold, choose_limit(run.validation, guarantee=guarantee))
+
+
+class _Tally:
+    """The rows on the screen, and how many there are of each answer and reason."""
+
+    def __init__(self, limits: Limits) -> None:
+        from fracturelib.prediction import Predicted
+
+        self.columns = Predicted._fields
+        self._limits, self._shown = limits, list[Predicted]()
+        self._answers, self._reasons = Counter[Answer](), Counter[Doubt]()
+
+    def add(self, row: Predicted) -> None:
+        """Count a row."""
+        self._answers[row.answer] += 1
+        self._reasons[row.reason] += 1
+        if len(self._shown) < ROWS_ON_SCREEN:
+            self._shown.append(row)
+
+    def tell(self) -> None:
+        """Print the first rows, the counts and the limits."""
+        cells = [("path", "probability", "answer", "reason")]
+        cells += [(row.path, number(row.probability), row.answer, row.reason) for row in self._shown]
+        _print_aligned(cells)
+        count, threshold = self._answers.total(), f"the threshold {self._limits.threshold:.3f}"
+        if count > len(self._shown):
+            print(f"… and {count - len(self._shown)} more rows; --csv FILE writes all of them")
+        called = self._answers[Answer.FRACTURE]
+        print(f"\n{called} of {count} at or above {threshold}.")
+        if self._limits.limit is not None:
+            below = min(self._limits.limit, self._limits.threshold)
+            print(f"“No fracture” is said below {below:.3f}: of {self._answers[Answer.NO_FRACTURE]} pictures.")
+        if self._answers[Answer.HUMAN]:
+            print(f"A human must look at {self._answers[Answer.HUMAN]} of {count}:")
+        for doubt, times in self._reasons.most_common():
+            if doubt != Doubt.NONE:
+                print(f"  {times} × {doubt}. {doubt_told(doubt)}")
+
+
+def _tell_groups(groups: Groups, kind: str, noun: str) -> None:
+    """One table of patients or of studies, where any are known."""
+    table = groups.answers(kind)
+    if table.empty:
+        return
+    print(f"\nBy {noun}: {groups.rule} of the calibrated probabilities (chosen on validation patients)")
+    cells = [(noun, "probability", "answer", "reason", "pictures")]
+    for row in table.head(ROWS_ON_SCREEN).itertuples():
+        cells.append((row.name, number(row.probability), row.answer, row.reason, f"{row.used} of {row.pictures} used"))
+    _print_aligned(cells)
+    if len(table) > ROWS_ON_SCREEN:
+        print(f"… and {len(table) - ROWS_ON_SCREEN} more")
+
+
+def _print_aligned(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _meaning(run: Run) -> str:
+    """What the probabilities are."""
+    if run.temperature is not None:
+        return f"Probabilities are calibrated with the run's temperature {run.temperature:.2f}, fitted on validation."
+    reason = (run.record.get("calibration") or {}).get("reason") or "not known"
+    return f"The run has no temperature ({reason}): probabilities are what the network gave."

@@ -27,6 +27,7 @@ _JPEG_END = b"\xff\xd9"
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
 _MINISWHITE = 0
 _EXIF_ORIENTATION = 0x0112
+_SMALL = 64  # pixels on the side of a picture whose colours are looked at
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, the weights of Pillow's own conversion
 
 
@@ -61,6 +62,19 @@ class _Photograph:
                 raise
         # As Pillow does under LOAD_TRUNCATED_IMAGES: once libjpeg sees an end marker, it fills the rest.
         return _upright_grey(self._data + _JPEG_END, target_side), True
+
+
+def colour_of(data: bytes) -> float:
+    """Mean difference between the largest and the smallest channel of a picture, 0…255; 0 where it is grey."""
+    try:
+        image = _header(data)
+        if image.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+            return 0.0
+        image.draft("RGB", (_SMALL, _SMALL))  # a no-op for anything but JPEG
+        small = np.asarray(image.convert("RGB").resize((_SMALL, _SMALL), Image.Resampling.BOX), dtype=float)
+    except Exception:  # Pillow's plugins raise a dozen kinds; whoever reads the picture says what is wrong with it
+        return 0.0
+    return float((small.max(axis=2) - small.min(axis=2)).mean())
 
 
 def _header(data: bytes) -> Any:

@@ -14,6 +14,7 @@ from fracturelib.errors import DataWarning, ImageError
 from fracturelib.images.decoder import Decoder
 from fracturelib.images.formats import open_image
 from fracturelib.images.limits import check_size, read_bytes
+from fracturelib.images.photographs import colour_of
 
 GREY_SIDE = 64  # brightness and contrast are measured where the short side has at least so many pixels
 
@@ -126,6 +127,15 @@ def measure_grey(path: str | Path) -> tuple[float, float]:
 
 def _frames(decoder: Decoder) -> int:
     return getattr(decoder, "frames", 1)
+
+
+def measure_colour(path: str | Path) -> float:
+    """How far the channels of a picture differ on average, 0…255: 0 for grey ones and for formats without colour.
+
+    Raises:
+        ImageError: the file cannot be read, or is too large.
+    """
+    return colour_of(read_bytes(path))
 
 
 def _mean_and_spread(pixels: NDArray[np.uint8]) -> tuple[float, float]:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import isnan, nan
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from fracturelib.config import CLASS_NAMES
 from fracturelib.errors import DataWarning, ImageError
-from fracturelib.evaluation import calibrated
+from fracturelib.evaluation import Combination, calibrated
 from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
+from fracturelib.images.reading import measure_colour
+from fracturelib.prediction.answers import Group, GroupAnswer, Limits, doubt_about
+from fracturelib.prediction.identity import IDS, Identities
 from fracturelib.runs import Run
 from fracturelib.runtime import choose_device, read_batches
 from fracturelib.transforms import eval_transform, split_transform
+from fracturelib.writing.verdicts import Answer, Doubt
 
 NAMED_AT_MOST = 5  # files in one warning
 BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # images; a larger batch is no faster, and takes more memory
@@ -31,15 +36,25 @@ class Predicted(NamedTuple):
 
     Attributes:
         path: as it was given.
-        probability: P(fractured), calibrated with the run's temperature where it has one.
-        prediction: the class that the run's threshold makes of it.
+        probability: P(fractured), calibrated with the run's temperature where it has one; NaN where the picture is of
+            no kind that the run knows.
+        prediction: the class that the run's threshold makes of it; "" where the probability is NaN.
         raw: what the network gave, before the temperature.
+        answer: fracture, no fracture, or a human must look.
+        reason: why a human must look.
+        distance: from the training pictures, in feature space; NaN where the run keeps none.
+        patient_id, study_id: as `Identities` gives them, "" where they are not known.
     """
 
     path: str
     probability: float
     prediction: str
     raw: float
+    answer: Answer
+    reason: Doubt
+    distance: float
+    patient_id: str
+    study_id: str
 
 
 def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
@@ -51,47 +66,88 @@ def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False
     return pd.DataFrame(predict_stream(run, paths, strict=strict), columns=Predicted._fields)
 
 
-def predict_stream(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> Iterator[Predicted]:
+def predict_stream(
+    run: Run,
+    paths: Sequence[str | Path],
+    *,
+    strict: bool = False,
+    limits: Limits | None = None,
+    groups: Groups | None = None,
+    keep_ids: bool = False,
+) -> Iterator[Predicted]:
     """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
 
     Args:
         run: from `load_run`.
         paths: image files, and folders that are searched through.
         strict: stop at a file that cannot be read, or ends early.
+        limits: where answers change; default: those of the run.
+        groups: collects patients and studies, files that cannot be read included.
+        keep_ids: give the ids of patients and studies as they are, not as numbers.
 
     Yields:
         One row per readable file, in the order of the files.
 
     Raises:
         ImageError: a path is missing, nothing can be read, or (`strict`) one file cannot be read.
+        CatalogError: a metadata.csv beside the files cannot be read.
 
     Warns:
-        DataWarning: after the last row, if files were skipped.
+        DataWarning: before the first row, if files lie in folders of classes, whose labels are not used; after the last
+            row, if files were skipped.
     """
     for path in paths:
         next(iterate_images(path))  # raises before any work is done
     files = chain.from_iterable(map(iterate_images, paths))
     device, troubles, any_read = choose_device(), _Troubles(), False
-    run.model.to(device)
-    steps, finish = split_transform(eval_transform(run.config))
-    grey = v2.Compose(steps)
+    looker = _Looker(run, limits or run_limits(run), device)
+    identities = Identities(paths, keep=keep_ids)
 
     def read(file: Path) -> _Read:
-        return _read_as_far_as_possible(file, grey, side=run.config.image_size, strict=strict)
+        return _read_as_far_as_possible(file, looker.grey, side=run.config.image_size, strict=strict)
 
     batches = read_batches(
         read, tqdm(files, "predicting", unit="image", delay=2), size=BATCH[device.type], device=device
     )
     for batch in batches:
         troubles.note(batch)
-        usable = [one for one in batch if one.image is not None]
-        if usable:
-            grey_images = [one.image for one in usable if one.image is not None]  # all of them; said for the types
-            images = finish(torch.stack(grey_images).to(device))
-            any_read = True
-            raw = pd.DataFrame({"probability": run.model.predict_proba(images).float().cpu().numpy()})
-            yield from _rows(usable, calibrated(raw, run.temperature), run.threshold)
+        rows = iter(looker.look([one for one in batch if one.image is not None]))
+        for one in batch:
+            ids = identities.of(one.file)
+            row = None if one.image is None else next(rows)._replace(patient_id=ids[0], study_id=ids[1])
+            if groups is not None:
+                groups.add(ids, row)
+            if row is not None:
+                any_read = True
+                yield row
     troubles.report(nothing_left=not any_read)
+
+
+def run_limits(run: Run) -> Limits:
+    """Where the run's own answers change."""
+    return Limits(run.threshold, run.record.get("limit"))
+
+
+class Groups:
+    """Patients and studies of the files that were predicted; see `predict_stream`."""
+
+    def __init__(self, run: Run, limits: Limits | None = None) -> None:
+        self.rule = Combination(run.record.get("combination", Combination.HIGHEST))
+        self._limits = limits or run_limits(run)
+        self._groups: dict[str, dict[str, Group]] = {name: {} for name in IDS}
+
+    def add(self, ids: tuple[str, str], row: Predicted | None) -> None:
+        """Add a file; None where it cannot be read."""
+        for kind, name in zip(IDS, ids, strict=True):
+            if name:
+                group = self._groups[kind].setdefault(name, Group(self.rule))
+                usable = row is not None and not isnan(row.probability)
+                group.add(row.probability if usable and row else None, row.answer if row else Answer.HUMAN)
+
+    def answers(self, kind: str) -> pd.DataFrame:
+        """One row per patient (`kind` "patient_id") or study ("study_id"), with the columns of `GroupAnswer`."""
+        found = [group.answer(name, self._limits) for name, group in self._groups[kind].items()]
+        return pd.DataFrame(found, columns=GroupAnswer._fields)
 
 
 class _Read(NamedTuple):
@@ -99,23 +155,70 @@ class _Read(NamedTuple):
 
     file: Path
     image: torch.Tensor | None
+    doubt: Doubt = Doubt.NONE
     problem: str = ""
     truncated: bool = False
 
 
-def _rows(usable: Iterable[_Read], found: pd.DataFrame, threshold: float) -> Iterator[Predicted]:
-    for one, probability, raw in zip(usable, found["probability"].tolist(), found["raw"].tolist(), strict=True):
-        yield Predicted(str(one.file), probability, CLASS_NAMES[int(probability >= threshold)], raw)
+class _Looker:
+    """The run's network on a device, and what makes rows of its numbers."""
+
+    def __init__(self, run: Run, limits: Limits, device: torch.device) -> None:
+        steps, self._finish = split_transform(eval_transform(run.config))
+        self.grey = v2.Compose(steps)
+        self._run, self._limits, self._device = run, limits, device
+        run.model.to(device).eval()
+
+    def look(self, usable: Sequence[_Read]) -> Iterator[Predicted]:
+        """One row per picture, without ids."""
+        if not usable:
+            return
+        grey = torch.stack([one.image for one in usable if one.image is not None])  # all of them; said for the types
+        features = self._features(grey)
+        raw = self._run.model.predict_proba(features).float().cpu().numpy()
+        found = calibrated(pd.DataFrame({"probability": raw}), self._run.temperature)
+        distances, doubts = self._compare(features, grey)
+        for number, one in enumerate(usable):
+            doubt = one.doubt or doubts[number]
+            probability, network = float(found["probability"][number]), float(found["raw"][number])
+            call, answer = self._limits.call(probability), self._limits.answer(probability)
+            if doubt:
+                probability, call, answer = nan, "", (Answer.HUMAN, doubt)
+            yield Predicted(str(one.file), probability, call, network, *answer, distances[number], "", "")
+
+    @torch.inference_mode()
+    def _features(self, grey: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, 1, S, S) → (B, F)."""
+        return self._run.model.features(self._finish(grey.to(self._device)))
+
+    def _compare(self, features: torch.Tensor, grey: torch.Tensor) -> tuple[list[float], list[Doubt]]:
+        """Each picture's distance from the training pictures, and whether that speaks against it.
+
+        A picture that lies farther away than most is looked at as a negative too: if that lies nearer, it is inverted.
+        """
+        reference = self._run.reference
+        if reference is None or reference.limit is None or reference.usual is None:
+            return [nan] * len(grey), [Doubt.NONE] * len(grey)
+        distances = reference.distances(features.float().cpu().numpy())
+        doubts = np.where(distances > reference.limit, Doubt.NOVEL, Doubt.NONE).astype(object)
+        far = np.flatnonzero(distances > reference.usual)
+        if len(far):
+            negatives = self._features(255 - grey[torch.from_numpy(far)]).float().cpu().numpy()
+            doubts[far[reference.distances(negatives) < distances[far]]] = Doubt.INVERTED
+        return distances.tolist(), [Doubt(doubt) for doubt in doubts]
 
 
 def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool) -> _Read:
+    truncated = False
     try:
-        return _Read(file, grey(read_radiograph(file, target_side=side, strict=True)))
+        picture = read_radiograph(file, target_side=side, strict=True)
     except ImageError:
         if strict:
             raise
+        truncated = True
     try:
-        return _Read(file, grey(read_radiograph(file, target_side=side)), truncated=True)
+        picture = read_radiograph(file, target_side=side) if truncated else picture
+        return _Read(file, grey(picture), doubt_about(picture, measure_colour(file)), truncated=truncated)
     except ImageError as error:
         return _Read(file, None, problem=error.what)
 

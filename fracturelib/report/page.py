@@ -18,6 +18,7 @@ from fracturelib.config import CLASS_NAMES, POSITIVE
 from fracturelib.evaluation import least_certain, worst_errors
 from fracturelib.evaluation.consequences import probability_cells
 from fracturelib.files import check_output_folder, write_text
+from fracturelib.report.case import case_shown
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import (
     FIGURES,
@@ -54,8 +55,8 @@ def write_report(folder: str | Path, tested: Tested) -> Path:
     save_figures(folder / "figures", figures)
     context = report_context(tested, name=folder.name) | {
         "errors_sentence": _errors_sentence(tested.predictions, threshold),
-        "errors": [_shown(one, threshold) for one in worst],
-        "unsure": [_shown(one, threshold) for one in unsure],
+        "errors": [_shown(one, threshold, tested) for one in worst],
+        "unsure": [_shown(one, threshold, tested) for one in unsure],
         "figures": {name: _embedded(figure) for name, figure in figures.items()},
         "living": living_part(tested),
         "script": Markup(script),
@@ -110,7 +111,7 @@ def _errors_sentence(predictions: pd.DataFrame, threshold: float) -> str:
     )
 
 
-def _shown(one: Shown, threshold: float) -> dict[str, str]:
+def _shown(one: Shown, threshold: float, tested: Tested) -> dict[str, Any]:
     """One file of a gallery for the template."""
     row = one.row
     called = int(row.probability >= threshold)
@@ -127,6 +128,7 @@ def _shown(one: Shown, threshold: float) -> dict[str, str]:
         "path": row.path,
         "uri": "" if one.image is None else image_uri(one.image, one.box),
         "alt": f"{text}{box}.",
+        "cases": [case_shown(case) for case in tested.cases.get(row.path, ())],
         "heat": heat,
         "heat_alt": f"The same with Grad-CAM laid over it{': no heat' if cold else ''}.",
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fracturelib.evaluation import Evaluation
+from fracturelib.prediction.nearest import Case
 from fracturelib.stress.probing import Probes
 
 
@@ -24,6 +25,7 @@ class Tested:
         predictions: one row per test file: path, label, probability, source_id, ….
         probes: from `run_probes`; what was not probed is shown as "not available".
         drop: for an external test, from `drop_from_run`.
+        cases: the training pictures that the shown ones resemble, by path.
     """
 
     record: Mapping[str, Any]
@@ -33,3 +35,4 @@ class Tested:
     predictions: pd.DataFrame
     probes: Probes = field(default_factory=Probes)
     drop: pd.DataFrame | None = None
+    cases: Mapping[str, list[Case]] = field(default_factory=dict)

@@ -79,6 +79,12 @@ def run_probes(
         return Probes(robustness=robustness, notes=(f"Grad-CAM: {error.what}",))
 
 
+def shown_paths(predictions: pd.DataFrame, *, threshold: float) -> list[str]:
+    """The pictures of the report's galleries: the worst errors, then the least certain ones."""
+    parts = [choose(predictions, threshold=threshold, count=SHOWN) for choose in (worst_errors, least_certain)]
+    return pd.concat(parts)["path"].drop_duplicates().tolist()
+
+
 def _where_it_looks(model: FractureClassifier, tested: pd.DataFrame, config: TrainConfig) -> dict[str, pd.DataFrame]:
     boxed = catalog.with_boxes(tested)
     if boxed.empty:
@@ -93,10 +99,6 @@ def _where_it_looks(model: FractureClassifier, tested: pd.DataFrame, config: Tra
 def _heat(
     model: FractureClassifier, tested: pd.DataFrame, config: TrainConfig, predictions: pd.DataFrame, threshold: float
 ) -> dict[str, NDArray[Any]]:
-    parts = [
-        worst_errors(predictions, threshold=threshold, count=SHOWN),
-        least_certain(predictions, threshold=threshold, count=SHOWN),
-    ]
-    rows = pd.concat(parts)[["path"]].drop_duplicates()
+    rows = pd.DataFrame({"path": shown_paths(predictions, threshold=threshold)})
     maps = heat_maps(model, rows, config, root=catalog.root_of(tested))
     return dict(zip(rows["path"], np.asarray(maps), strict=True))

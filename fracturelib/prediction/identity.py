@@ -1,0 +1,66 @@
+"""Which patient and which study a file belongs to, where a table beside it or its own tags say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from fracturelib.catalog.metadata_file import nfc, read_metadata
+from fracturelib.config import SPLITS
+from fracturelib.images.dicom import is_dicom_file, read_tags
+
+METADATA = "metadata.csv"
+IDS = ("patient_id", "study_id")
+
+
+class Identities:
+    """Ids of files below some folders: from the `metadata.csv` there, or above a folder of one split; or DICOM tags.
+
+    Args:
+        paths: the files and folders that are read.
+        keep: give ids as they are; otherwise each is replaced by a number, in the order in which they come.
+
+    Raises:
+        CatalogError: a metadata.csv cannot be read.
+    """
+
+    def __init__(self, paths: Iterable[str | Path], *, keep: bool = False) -> None:
+        self._keep = keep
+        self._tables = {root: rows for path in paths for root, rows in _tables(Path(path))}
+        self._numbers: dict[str, dict[str, str]] = {name: {} for name in IDS}
+
+    def of(self, file: Path) -> tuple[str, str]:
+        """Patient and study of a file, "" where they are not known."""
+        patient, study = self._as_stored(file)
+        return self._shown("patient_id", patient), self._shown("study_id", study)
+
+    def _as_stored(self, file: Path) -> tuple[str, str]:
+        for root, rows in self._tables.items():
+            if file.is_relative_to(root):
+                name = nfc(pd.Series([file.relative_to(root).as_posix()]))[0]
+                if name in rows.index:
+                    patient, study = rows.loc[name, [*IDS]].fillna("").astype(str)
+                    return patient, study
+        if is_dicom_file(file):
+            tags = read_tags(file)
+            return tags.patient_id, tags.study_id
+        return "", ""
+
+    def _shown(self, kind: str, name: str) -> str:
+        if not name or self._keep:
+            return name
+        numbers = self._numbers[kind]
+        return numbers.setdefault(name, str(len(numbers) + 1))
+
+
+def _tables(path: Path) -> list[tuple[Path, pd.DataFrame]]:
+    """The folder of a metadata.csv that speaks of the files below `path`, and its ids by name; none without one."""
+    folder = path if path.is_dir() else path.parent
+    above = [folder.parent] if folder.resolve().name in SPLITS else []
+    for root in (folder, *above):
+        if (root / METADATA).is_file():
+            rows = read_metadata(root / METADATA).rows
+            return [(root, rows.reindex(columns=[*IDS]).astype(object))]
+    return []
