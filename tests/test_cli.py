@@ -87,7 +87,7 @@ def test_predict_shows_a_table_and_writes_a_file(run_folder, tiny_data, tmp_path
     assert main(["predict", str(run_folder), str(one), str(tiny_data / "val"), "--csv", str(table)]) == 0
     assert one.name in capsys.readouterr().out
     written = pd.read_csv(table)
-    assert written.columns.tolist() == ["path", "probability", "prediction"] and len(written) == 9
+    assert written.columns.tolist()[:4] == ["path", "probability", "prediction", "raw"] and len(written) == 9
     assert written["probability"].between(0, 1).all()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +17,6 @@ from fracturelib.writing.numbers import number
 from fracturelib.writing.verdicts import Answer, Doubt, doubt_told
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fracturelib.prediction import Groups, Limits, Predicted
     from fracturelib.runs import Run
 
@@ -71,7 +71,7 @@ def _predict(options: argparse.Namespace) -> int:
             run, options.paths, strict=options.strict, limits=limits, groups=groups, keep_ids=options.keep_ids
         )
         for row in rows:
-            writer.writerow(["" if cell != cell else as_text(cell) for cell in row])  # noqa: PLR0124 - not a number
+            writer.writerow(["" if isinstance(cell, float) and isnan(cell) else as_text(cell) for cell in row])
             tally.add(row)
             if page is not None:
                 page(row)
@@ -160,7 +160,7 @@ def _tell_groups(groups: Groups, kind: str, noun: str) -> None:
         print(f"… and {len(table) - ROWS_ON_SCREEN} more")
 
 
-def _print_aligned(rows: list[tuple[str, ...]]) -> None:
+def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -92,7 +92,7 @@ def _meaning(row: Predicted, run: Run, limits: Limits) -> list[str]:
     if limits.limit is not None:
         said.append(f"It may say “no fracture” below {min(limits.limit, limits.threshold):.3f}.")
     said.append(
-        f"The probability is calibrated on the run's validation pictures: of pictures like those with this number, about "
+        f"It is calibrated on the run's validation pictures: of pictures like those with this number, about "
         f"{round(100 * row.probability)} in 100 show a fracture."
         if run.temperature is not None
         else f"The run has no temperature; this is what the network gave ({row.raw:.3f})."
