@@ -11,11 +11,11 @@ import pandas as pd
 from fracturelib import catalog
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import units_of
+from fracturelib.evaluation.selecting import subset
 from fracturelib.evaluation.similarity import Reference, make_reference
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, final_features
 from fracturelib.loaders import RadiographDataset, make_loader
 from fracturelib.model import FractureClassifier
-from fracturelib.stress.robustness import subset
 from fracturelib.transforms import eval_transform
 
 MOST = 1000  # training pictures that are kept; about ten seconds of work on two cores

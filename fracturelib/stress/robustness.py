@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torchvision.transforms.v2 import functional
 
-from fracturelib import catalog
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.calibration import calibrated
 from fracturelib.evaluation.comparison import compare, scores_of
-from fracturelib.evaluation.intervals import units_of
 from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS, Scored
+from fracturelib.evaluation.selecting import subset
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.transforms import denormalize, eval_transform
@@ -106,24 +105,6 @@ def robustness_table(
             changed = calibrated(known.assign(probability=_chances(model, worse, config)), temperature)
             found.append(_row(kind, level, clean, changed, threshold, options))
     return pd.DataFrame(found)
-
-
-def subset(table: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
-    """At most `count` rows with the table's share of fractures, from as many units as possible.
-
-    Raises:
-        EvaluationError: the table is empty.
-    """
-    if table.empty:
-        raise EvaluationError("there are no images to test", cure="check that the split holds files")
-    order = np.random.default_rng(seed).permutation(len(table))
-    shuffled = table[["label"]].iloc[order].assign(_place=order, _unit=units_of(table).codes[order])
-    shuffled = shuffled.assign(_rank=shuffled.groupby("_unit").cumcount()).sort_values("_rank", kind="stable")
-    share = min(1.0, count / len(table))
-    chosen = [
-        part["_place"].iloc[: max(1, round(share * len(part)))] for _, part in shuffled.groupby("label")
-    ]  # one file of every unit comes before the second file of any
-    return catalog.rows(table, np.sort(np.concatenate(chosen)))
 
 
 def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd.DataFrame]:
