@@ -67,12 +67,20 @@ def test_test_rows_are_refused_by_the_costs_panel(validation):
         cost_view(validation.assign(split="test"), miss=10, prevalence=0.2)
 
 
-def test_the_panels_draw_anew_and_say_what_is_wrong(validation):
-    panel = cost_panel(validation, prevalence=0.4)
-    before = panel.result.value
-    panel.controls["miss"].value = 50
-    assert panel.result.value != before and "A miss costs 50 alarms" in panel.result.value
-    panel.reset()
-    assert panel.controls["miss"].value == 10
-    assert "one class" in cost_panel(validation.assign(label=1), prevalence=0.4).result.value
-    threshold_panel(validation, threshold=0.5, prevalence=0.4).controls["threshold"].value = 0.9
+def test_the_panels_know_their_numbers_and_keep_a_still(validation):
+    for panel in (
+        cost_panel(validation, prevalence=0.4),
+        threshold_panel(validation, threshold=0.4321, prevalence=0.4),
+    ):
+        content = panel.moving.content
+        assert sum(content["cells"]["fractured"]) == 100 == sum(content["cells"]["healthy"])
+        assert 'alt="' in panel.still() and "Of 1,000 patients" in panel.still() and "<table" in panel.still()
+        assert f"Threshold {content['threshold']:.2f}" in panel.still()
+    assert cost_panel(validation, prevalence=0.4).moving.content["threshold"] == choose_threshold(validation)
+    assert content["threshold"] == 0.4321 and not content["choose"], "only validation images may choose"
+
+
+@pytest.mark.parametrize("change", [{"label": 1}, {"split": "test"}])
+def test_the_costs_panel_says_why_there_is_none(validation, change):
+    panel = cost_panel(validation.assign(**change), prevalence=0.4)
+    assert ("one class" if "label" in change else "split test") in panel.children[1].value

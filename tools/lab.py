@@ -30,8 +30,9 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 # What a panel shows, without its controls: pictures, tables and sentences.
-SHOWN = """panel => [...panel.querySelectorAll('.widget-html-content')]
-    .filter(part => !part.closest('.fracturelib-progress')).map(part => part.innerHTML).join('|')"""
+SHOWN = """panel => [...panel.querySelectorAll('.widget-html-content, .fl-rates, .fl-view canvas')]
+    .filter(part => !part.closest('.fracturelib-progress'))
+    .map(part => part.innerHTML || part.getAttribute('aria-label')).join('|')"""
 # Milliseconds from the next key to the next finished run of a panel that keeps its runs in a table: the table changes
 # with the last picture, never with one of a training in progress. The page takes the time, so that looking costs none.
 ANSWER = """panel => {
@@ -45,7 +46,10 @@ ANSWER = """panel => {
         requestAnimationFrame(() => resolve(performance.now() - pressed));
     }).observe(panel, {childList: true, subtree: true}));
 }"""
-CONTROLS = "select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, .widget-toggle-buttons button"
+CONTROLS = (
+    ".fl-controls input, select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, "
+    ".widget-toggle-buttons button"
+)
 
 
 def find_browser() -> str | None:
@@ -217,6 +221,9 @@ def move(control: Any) -> None:
         options = control.evaluate("item => item.options.length")
         current = control.evaluate("item => item.selectedIndex")
         control.select_option(index=(current + 1) % options)
+    elif kind.startswith("INPUT") and control.get_attribute("type") == "range":
+        control.focus()
+        control.press("ArrowRight")
     elif "noUi-handle" in kind:
         control.focus()
         at_end = control.evaluate("item => item.getAttribute('aria-valuenow') === item.getAttribute('aria-valuemax')")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fracturelib.course.figures.thresholds import cost_figure, threshold_figure
-from fracturelib.course.widgets.common import Panel, slider, steps
+from fracturelib.course.widgets.common import LivingPage
+from fracturelib.course.widgets.moving import operating_point_panel
+from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import choose_threshold
 from fracturelib.evaluation.consequences import (
     PATIENTS,
@@ -19,11 +20,6 @@ from fracturelib.evaluation.consequences import (
     natural_frequencies,
     rates_at,
 )
-
-
-def prevalence_slider(prevalence: float) -> Any:
-    """The share of patients with a fracture, rounded to the slider's steps."""
-    return slider("Prevalence", round(prevalence, 2), 0.01, 0.9, 0.01, tip="Share of patients with a fracture")
 
 
 def threshold_view(
@@ -36,13 +32,16 @@ def threshold_view(
     return [threshold_figure(predictions, threshold), pd.DataFrame([shown]), story]
 
 
-def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: float) -> Panel:
-    """`threshold_view` with two sliders; both start values are rounded to the sliders' steps."""
-    controls = {
-        "threshold": slider("Threshold", round(threshold, 2), 0.0, 1.0, 0.01, tip="Called fractured from here on"),
-        "prevalence": prevalence_slider(prevalence),
-    }
-    return Panel(partial(threshold_view, predictions), controls, title="Move the threshold").start()
+def threshold_panel(predictions: pd.DataFrame, *, threshold: float, prevalence: float) -> LivingPage:
+    """What `threshold_view` shows, under the finger: threshold, prevalence, and what a miss costs."""
+    return operating_point_panel(
+        predictions,
+        partial(threshold_view, predictions, threshold=threshold, prevalence=prevalence),
+        title="Move the threshold",
+        threshold=threshold,
+        prevalence=prevalence,
+        parts=["patients", "histogram", "roc"],
+    )
 
 
 def cost_view(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> list[Figure | pd.DataFrame | str]:
@@ -56,11 +55,20 @@ def cost_view(predictions: pd.DataFrame, *, miss: float, prevalence: float) -> l
     return [figure, table, story]
 
 
-def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float) -> Panel:
-    """`cost_view` of validation predictions, with a slider for the cost of a miss and one for the prevalence."""
-    costs = {f"{value:g} alarms": value for value in (0.5, 1, 2, 5, 10, 20, 50, 100)}
-    controls = {
-        "miss": steps("A miss costs", costs, miss, tip="How many false alarms are as bad as one missed fracture"),
-        "prevalence": prevalence_slider(prevalence),
-    }
-    return Panel(partial(cost_view, predictions), controls, title="Set what errors cost").start()
+def cost_panel(predictions: pd.DataFrame, *, miss: float = 10, prevalence: float) -> LivingPage:
+    """What `cost_view` shows of validation predictions, under the finger; it begins at Youden's threshold."""
+    view = partial(cost_view, predictions, miss=miss, prevalence=prevalence)
+    try:
+        youden = choose_threshold(predictions)
+    except EvaluationError:
+        youden = 0.5  # there will be no panel, and `view` says why
+    return operating_point_panel(
+        predictions,
+        view,
+        title="Set what errors cost",
+        threshold=youden,
+        prevalence=prevalence,
+        miss=miss,
+        parts=["patients", "costs", "reliability"],
+        choose=True,
+    )

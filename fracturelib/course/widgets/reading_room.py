@@ -23,13 +23,12 @@ from fracturelib.course.widgets.common import (
     button,
     image_html,
     rows_of,
-    slider,
-    whole_number,
 )
+from fracturelib.course.widgets.moving import Viewer
 from fracturelib.errors import FracturelibError
 from fracturelib.images import read_radiograph
 
-HEIGHT = 460  # pixels of the radiograph on the page
+HEIGHT = 400  # pixels of the radiograph on the page
 READING_KEYS = {
     "f": "fractured",
     "n": "not fractured",
@@ -46,29 +45,11 @@ _PRESS = (
 _DESK = "outline-offset: 3px; border: 2px solid #0072B2; border-radius: 4px; padding: 6px 10px; cursor: pointer"
 
 
-def windowed(picture: np.ndarray, *, level: float = 127.5, width: float = 255, zoom: float = 1.0) -> np.ndarray:
-    """A radiograph as the viewer shows it: uint8 (H, W) → uint8 (HEIGHT, W').
-
-    Args:
-        picture: uint8 (H, W).
-        level, width: middle and range of the greys that are spread from black to white.
-        zoom: 1 shows all of it, 2 the middle half of each side.
-    """
-    rows, columns = picture.shape
-    tall, wide = max(1, round(rows / zoom)), max(1, round(columns / zoom))
-    top, left = (rows - tall) // 2, (columns - wide) // 2
-    part = picture[top : top + tall, left : left + wide].astype(np.float32)
-    grey = np.rint(np.clip((part - (level - width / 2)) / max(width, 1) * 255, 0, 255)).astype(np.uint8)
-    return np.asarray(
-        Image.fromarray(grey).resize((max(1, round(HEIGHT * wide / tall)), HEIGHT), Image.Resampling.BICUBIC)
-    )
-
-
-def picture_html(picture: np.ndarray, alt: str) -> str:
-    """A picture (H, W), uint8, as an HTML image."""
+def as_png(picture: np.ndarray) -> bytes:
+    """A picture (H, W), uint8, as the bytes of a file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="png")
-    return image_html(buffer.getvalue(), "image/png", alt)
+    return buffer.getvalue()
 
 
 class ReadingRoom(LivingPage):
@@ -89,29 +70,18 @@ class ReadingRoom(LivingPage):
     ) -> None:
         self.cases, self.results, self.folder = cases, results, folder
         self.reading, self.number = Reading(cases), uuid.uuid4().hex
-        self.picture, self.status, self.outcome = widgets.HTML(), ResultArea(), ResultArea()
-        self.viewer = {
-            "zoom": slider("Zoom", 1, 1, 4, 0.25, form=".2f", tip="How large the middle is shown"),
-            "level": whole_number("Window level", 128, 0, 255, tip="This grey value is shown as middle grey"),
-            "width": whole_number("Window width", 255, 8, 510, tip="So many grey values from black to white"),
-        }
-        for control in self.viewer.values():
-            control.observe(lambda _: self._show_picture(), names="value")
+        self.picture, self.status, self.outcome = Viewer(height=HEIGHT), ResultArea(), ResultArea()
         self.buttons = {key: button(f"{name} ({key.upper()})", self._action(key)) for key, name in READING_KEYS.items()}
         for key, made in self.buttons.items():
             made.add_class(_key_class(key))
         self.save_button = button("Save for the class", self.save, tip="Numbers only: no name of a person or of a file")
         self.again_button = button("Read again from the start", self.restart)
-        reset = button("Reset view", self.reset_view, tip="All of the picture, all of its greys")
-        self.screen = widgets.HBox(
-            [widgets.VBox([self.picture]), widgets.VBox([*self.viewer.values(), widgets.HBox([reset])])]
-        )
         super().__init__(
             [
                 widgets.HTML(_desk()),
-                self.screen,
-                rows_of(self.buttons.values()),
                 self.status,
+                self.picture,
+                rows_of(self.buttons.values()),
                 rows_of([self.again_button] if folder is None else [self.save_button, self.again_button]),
                 self.outcome,
             ],
@@ -121,9 +91,8 @@ class ReadingRoom(LivingPage):
 
     def still(self) -> str:
         """The first case; there is nobody who could read it."""
-        return (
-            as_html(f"{self.title}: case 1 of {len(self.cases)}. Run the notebook to read them.") + self.picture.value
-        )
+        words = as_html(f"{self.title}: case 1 of {len(self.cases)}. Run the notebook to read them.")
+        return words + image_html(self.picture.picture, "image/png", self.picture.words)
 
     def press(self, key: str) -> None:
         """What a key or its button does: F and N call, 1 to 3 say how sure and go on, B goes back."""
@@ -142,10 +111,6 @@ class ReadingRoom(LivingPage):
         """Forget all answers and begin with the first case; a saved reading keeps its file."""
         self.reading, self.number = Reading(self.cases), uuid.uuid4().hex
         self._refresh()
-
-    def reset_view(self) -> None:
-        """All of the picture, with all of its greys."""
-        self.viewer["zoom"].value, self.viewer["level"].value, self.viewer["width"].value = 1, 128, 255
 
     def save(self) -> None:
         """Write the answers to the class's folder; a second press replaces the first file."""
@@ -175,20 +140,19 @@ class ReadingRoom(LivingPage):
             self._say()
 
     def _show_picture(self) -> None:
-        self.screen.layout.display = "none" if self.reading.finished else None
+        """The present case; when all are read there is nothing left to look at."""
         if self.reading.finished:
-            self.picture.value = ""
+            self.picture.picture = b""
             return
         row = self.cases.iloc[self.reading.position]
         try:
             picture = read_radiograph(root_of(self.cases) / row["path"])
         except FracturelibError as error:
-            self.picture.value = as_html(str(error))
+            self.picture.picture = b""
+            self.outcome.show(str(error))
             return
-        view = windowed(picture, **{name: control.value for name, control in self.viewer.items()})
-        self.picture.value = picture_html(
-            view, f"Radiograph {self.reading.position + 1} of {len(self.cases)}, to be read"
-        )
+        self.picture.words = f"Radiograph {self.reading.position + 1} of {len(self.cases)}, to be read"
+        self.picture.picture = as_png(picture)
 
     def _say(self, note: str = "") -> None:
         """Where the reader is, and what is expected now; buttons without a meaning now cannot be pressed."""
@@ -219,5 +183,5 @@ def _desk() -> str:
     return (
         f'<div class="fracturelib-desk" tabindex="0" role="group" aria-label="Keyboard" style="{_DESK}" '
         f'data-lm-suppress-shortcuts="true" onkeydown="{html.escape(press)}">'
-        f"To read with the keyboard, click here first: {words}</div>"
+        f"To read with the keyboard, click here or on the picture first: {words}</div>"
     )

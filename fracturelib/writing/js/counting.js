@@ -34,7 +34,8 @@ export function operatingPoint(cells, { threshold, prevalence, miss = 1 }) {
   return {
     truePositive, falsePositive, falseNegative: fractured - truePositive, trueNegative: healthy - falsePositive,
     sensitivity, specificity, accuracy: (truePositive + healthy - falsePositive) / (fractured + healthy),
-    ppv: hit / (hit + alarm), npv: clear / (clear + missed), cost: PATIENTS * (miss * missed + alarm),
+    ppv: hit / (hit + alarm), npv: clear / (clear + missed),
+    cost: PATIENTS * (miss * missed + alarm), costOfMisses: PATIENTS * miss * missed,
   };
 }
 
@@ -85,9 +86,12 @@ export function candidates({ probability }) {
   return [rising[0] / 2, ...between, (rising.at(-1) + 1) / 2].filter((value) => value > 0 && value < 1);
 }
 
-/** [threshold, cost per 1,000 patients] of every candidate. */
+/** [threshold, cost per 1,000 patients, that of the misses alone] of every candidate. */
 export function costs(cells, { prevalence, miss }) {
-  return candidates(cells).map((threshold) => [threshold, operatingPoint(cells, { threshold, prevalence, miss }).cost]);
+  return candidates(cells).map((threshold) => {
+    const { cost, costOfMisses } = operatingPoint(cells, { threshold, prevalence, miss });
+    return [threshold, cost, costOfMisses];
+  });
 }
 
 /** The threshold of least cost; among equals the nearest to 0.5, and the lower of two that are equally near. */

@@ -102,24 +102,38 @@ function reliabilityFigure(cells) {
   })) };
 }
 
-function costFigure(cells, { choose }) {
+/** The bill of every threshold: misses, false alarms and both; dashed the cheapest, dotted the marks. */
+function costFigure(cells, { choose, marks }) {
   const { figure, svg } = plot("What the errors cost", "threshold", "cost per 1,000", { yTicks: [] });
-  const curve = shape("path", { class: "fl-curve" }), dot = shape("circle", { class: "fl-dot", r: 5 });
-  const best = shape("circle", { class: "fl-mark", r: 6.5 }), top = shape("text", { x: across(0) - 5, y: down(1) + 8, "text-anchor": "end" });
-  svg.append(top, shape("text", { x: across(0) - 5, y: down(0) + 4, "text-anchor": "end" }, "0"), curve, ...(choose ? [best] : []), dot);
+  const upright = (threshold) => `M${across(threshold)} ${down(1)}V${down(0)}`;
+  for (const { threshold } of marks) svg.append(shape("path", { class: "fl-dotted", d: upright(threshold) }));
+  const top = shape("text", { x: across(0) - 5, y: down(1) + 8, "text-anchor": "end" });
+  const lines = ["fl-misses", "fl-alarms", "fl-curve"].map((kind) => shape("path", { class: kind }));
+  const best = shape("path", { class: "fl-dashed" }), name = shape("text", { y: down(1) + 8 }), dot = shape("circle", { class: "fl-dot", r: 5 });
+  svg.append(top, shape("text", { x: across(0) - 5, y: down(0) + 4, "text-anchor": "end" }, "0"), ...(choose ? [best, name] : []), ...lines, dot);
+  const legend = element("p", { class: "fl-legend" }, ...[["fl-found", "misses"], ["fl-alarmed", "false alarms"]]
+    .flatMap(([kind, words]) => [element("span", { class: `fl-key ${kind}`, "aria-hidden": "true" }), ` ${words}  `]), "line: both");
+  figure.append(legend);
   return { figure, update: ({ threshold, prevalence, miss, point, costed }) => {
-    const ends = [0, 1].map((end) => operatingPoint(cells, { threshold: end, prevalence, miss }).cost);
-    const most = Math.max(...ends, ...costed.map(([, cost]) => cost));
-    const place = ([x, cost]) => [across(x), down(cost / most)];
-    curve.setAttribute("d", pathOf([[0, ends[0]], ...costed, [1, ends[1]]].map(place)));
+    const end = (at) => {
+      const { cost, costOfMisses } = operatingPoint(cells, { threshold: at, prevalence, miss });
+      return [at, cost, costOfMisses];
+    };
+    const all = [end(0), ...costed, end(1)], most = Math.max(...all.map(([, cost]) => cost));
+    const draw = (values) => pathOf(all.map((one, place) => [across(one[0]), down(values[place] / most)]));
+    const parts = [all.map((one) => one[2]), all.map((one) => one[1] - one[2]), all.map((one) => one[1])];
+    lines.forEach((line, place) => line.setAttribute("d", draw(parts[place])));
     top.textContent = Math.round(most);
     dot.setAttribute("cx", across(threshold));
     dot.setAttribute("cy", down(point.cost / most));
+    svg.setAttribute("aria-label", `Cost per 1,000 patients at the threshold ${threshold.toFixed(2)}: ${Math.round(point.cost)}`);
     if (!choose) return;
-    const chosen = cheapest(costed);
-    const [x, y] = place([chosen, operatingPoint(cells, { threshold: chosen, prevalence, miss }).cost]);
-    best.setAttribute("cx", x);
-    best.setAttribute("cy", y);
+    const chosen = cheapest(costed), left = chosen > 0.6;
+    best.setAttribute("d", upright(chosen));
+    name.textContent = `cheapest: ${chosen.toFixed(2)}`;
+    name.setAttribute("x", across(chosen) + (left ? -4 : 4));
+    name.setAttribute("text-anchor", left ? "end" : "start");
+    svg.dataset.cheapest = chosen;
   } };
 }
 

@@ -11,6 +11,15 @@ export default { render({ model, el }) {
     url = URL.createObjectURL(new Blob([model.get("picture")]));
     await viewer.show(url, model.get("words"));
   };
+  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves keys alone below this
+  el.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const button = el.closest(".fracturelib-panel")?.querySelector(`.fracturelib-key-${CSS.escape(event.key.toLowerCase())}`);
+    if (!button) return;
+    event.preventDefault();
+    event.stopPropagation();
+    button.click();
+  });
   el.style.height = `${model.get("height")}px`;
   model.on("change:picture", refresh);
   refresh();
