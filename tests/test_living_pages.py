@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
@@ -11,6 +12,8 @@ import pytest
 from scipy.stats import binomtest
 
 from fracturelib.config import TrainConfig
+from fracturelib.course.widgets.evaluation import threshold_panel
+from fracturelib.course.widgets.reading_room import as_png
 from fracturelib.evaluation import calibration_table, wilson_interval
 from fracturelib.evaluation.consequences import (
     MOST_CELLS,
@@ -24,7 +27,7 @@ from fracturelib.evaluation.consequences import (
 from fracturelib.files.readings import case_keys, pool_readings
 from fracturelib.pipeline import train_run
 from fracturelib.report.challenge import write_challenge
-from fracturelib.writing.modules import bundle
+from fracturelib.writing.modules import bundle, read_asset
 from tests.helpers.predictions import simulated
 from tests.helpers.trees import write_tree
 from tools import lab
@@ -280,3 +283,59 @@ def test_many_predictions_are_counted_in_steps_and_the_counts_stay_exact():
         called = np.array(cells["probability"]) >= threshold
         found = [int(np.array(cells[name])[called].sum()) for name in ("healthy", "fractured")]
         assert found == confusion_at(table, threshold)["fractured"].tolist()
+
+
+def test_the_notebooks_panels_move_without_a_kernel_and_keys_reach_the_room(browser):
+    """anywidget gives `render` a model and an element; here a stand-in holds what the kernel would have sent."""
+    predictions = simulated(sources=150, seed=3)
+    content = threshold_panel(predictions, threshold=0.4, prevalence=0.3).moving.content
+    page = browser.new_page()
+    page.set_content(
+        "<div class='fracturelib-panel'><div id='point'></div><div id='view'></div><button></button></div>"
+    )
+    page.add_style_tag(content=read_asset("viewer.css"))
+    page.evaluate(
+        """async ([moving, viewing, content, picture]) => {
+            const kind = {type: "text/javascript"};
+            const load = async (text) => (await import(URL.createObjectURL(new Blob([text], kind)))).default;
+            const model = (values) => ({get: (name) => values[name], on: () => {}});
+            const find = (name) => document.querySelector(name), button = find("button");
+            button.className = "fracturelib-key-f";
+            button.onclick = () => { button.textContent = "pressed" };
+            (await load(moving)).render({model: model({content}), el: find("#point")});
+            const bytes = new DataView(Uint8Array.from(atob(picture), one => one.charCodeAt(0)).buffer);
+            const sent = model({picture: bytes, words: "a radiograph", height: 300});
+            (await load(viewing)).render({model: sent, el: find("#view")});
+        }""",
+        [
+            bundle("operating_point_widget.js"),
+            bundle("viewer_widget.js"),
+            content,
+            base64.b64encode(as_png(np.full((40, 60), 100, np.uint8))).decode(),
+        ],
+    )
+    for threshold in (0.2, 0.77):
+        page.locator("input[name=threshold]").fill(str(threshold))
+        rates = rates_at(predictions, threshold, prevalence=0.3)
+        shown = float(page.locator("[data-rate=ppv]").get_attribute("data-value"))
+        assert shown == pytest.approx(rates["positive predictive value"], abs=1e-9)
+    canvas = page.locator("#view canvas[aria-label='a radiograph']")
+    assert canvas.bounding_box()["height"] == 300
+    canvas.click()
+    page.keyboard.press("f")
+    page.keyboard.press("+")
+    assert page.locator("button.fracturelib-key-f").inner_text() == "pressed"
+    assert json.loads(page.locator("#view > div").get_attribute("data-view"))["zoom"] == 1.25
+    page.close()
+
+
+def test_the_window_is_that_of_radiology(browser):
+    """Grey values from level − width / 2 to level + width / 2 are spread from black to white; all else is clipped."""
+    page = browser.new_page()
+    page.set_content("<title>empty</title>")
+    page.add_script_tag(content=bundle("viewer.js").replace("export ", ""))
+    for level, width in ((127.5, 255), (100, 50), (30, 8)):
+        table = page.evaluate("window => [...windowTable(window)]", {"level": level, "width": width})
+        expected = np.clip((np.arange(256) - (level - width / 2)) / width * 255, 0, 255)
+        assert np.abs(np.array(table) - expected).max() <= 0.5 + 1e-9
+    page.close()

@@ -28,7 +28,7 @@ from fracturelib.course.widgets.moving import Viewer
 from fracturelib.errors import FracturelibError
 from fracturelib.images import read_radiograph
 
-HEIGHT = 400  # pixels of the radiograph on the page
+HEIGHT = 370  # pixels of the radiograph on the page
 READING_KEYS = {
     "f": "fractured",
     "n": "not fractured",

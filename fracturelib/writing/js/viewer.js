@@ -32,7 +32,7 @@ export function mountViewer(root) {
   root.classList.add("fl-view");
   root.replaceChildren(canvas, tools, said);
   const context = canvas.getContext("2d"), held = new Map(), view = { ...START, zoom: 1, x: 0.5, y: 0.5 };
-  let picture = null, greys = null, shaded = null, marks = {}, windowing = false, drawn = false, moved = "", spoken = 0;
+  let picture = null, greys = null, shaded = null, marks = {}, windowing = false, drawn = false, moved = "", spoken = 0, turn = 0;
 
   const fit = () => Math.min(canvas.width / picture.width, canvas.height / picture.height);
   const scale = () => fit() * view.zoom;
@@ -186,7 +186,9 @@ export function mountViewer(root) {
     const image = new Image();
     image.src = url;
     canvas.setAttribute("aria-label", words);
+    const mine = (turn += 1);
     await image.decode();
+    if (mine !== turn) return; // another picture was asked for meanwhile
     shaded = element("canvas", { width: image.naturalWidth, height: image.naturalHeight });
     const paint = shaded.getContext("2d", { willReadFrequently: true });
     paint.drawImage(image, 0, 0);

@@ -2,14 +2,14 @@
 import { mountViewer } from "./viewer.js";
 
 export default { render({ model, el }) {
-  const viewer = mountViewer(el);
-  let url = "";
+  const screen = el.appendChild(document.createElement("div")); // the height of `el` itself belongs to its layout
+  const viewer = mountViewer(screen);
   const refresh = async () => {
-    URL.revokeObjectURL(url);
-    el.hidden = !model.get("picture").byteLength;
-    if (el.hidden) return;
-    url = URL.createObjectURL(new Blob([model.get("picture")]));
+    screen.hidden = !model.get("picture").byteLength;
+    if (screen.hidden) return;
+    const url = URL.createObjectURL(new Blob([model.get("picture")]));
     await viewer.show(url, model.get("words"));
+    URL.revokeObjectURL(url);
   };
   el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves keys alone below this
   el.addEventListener("keydown", (event) => {
@@ -20,8 +20,7 @@ export default { render({ model, el }) {
     event.stopPropagation();
     button.click();
   });
-  el.style.height = `${model.get("height")}px`;
+  screen.style.height = `${model.get("height")}px`;
   model.on("change:picture", refresh);
   refresh();
-  return () => URL.revokeObjectURL(url);
 } };
