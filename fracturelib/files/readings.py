@@ -65,17 +65,16 @@ def save_reading(folder: str | Path, answers: pd.DataFrame, *, reading: str | No
     return file
 
 
-def read_reading(file: Path) -> pd.DataFrame:
-    """Read a file of `save_reading` as a table: reading, case, label, called, sure, seconds.
+def _answers(file: Path) -> tuple[str, list[dict[str, Any]]]:
+    """The number of a reading and its answers (case, label, called, sure, seconds).
 
     Raises:
-        ValueError: it is not such a file, or cannot be read.
+        ValueError: it is not a file of `save_reading`, or cannot be read.
     """
     content = numbers_only(file, _READING, "reading")
-    table = pd.DataFrame(content["answers"]).assign(reading=content["reading"])
-    if not table["case"].is_unique:
+    if len({answer["case"] for answer in content["answers"]}) < len(content["answers"]):
         raise ValueError("a case is answered twice")
-    return table
+    return content["reading"], content["answers"]
 
 
 def numbers_only(file: Path, form: re.Pattern[str], name: str) -> dict[str, Any]:
@@ -110,16 +109,17 @@ def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> p
         DataWarning: files are left out; it names them with the reason.
     """
     wanted = None if cases is None else set(case_keys(cases))
-    kept, left_out = {}, []
+    kept: dict[str, list[dict[str, Any]]] = {}
+    left_out = []
     for file in sorted(Path(folder).glob("reading-*.json")):
         try:
-            table = read_reading(file)
-            if wanted is not None and set(table["case"]) != wanted:
+            reading, answers = _answers(file)
+            if wanted is not None and {answer["case"] for answer in answers} != wanted:
                 raise ValueError("it is of other cases")
         except ValueError as error:
             left_out.append(f"{file.name}: {error}")
         else:
-            kept[table["reading"].iloc[0]] = table  # a copy of the same reading counts once
+            kept[reading] = answers  # a copy of the same reading counts once
     if left_out:
         warnings.warn(f"{len(left_out)} readings left out: {'; '.join(left_out[:5])}", DataWarning, stacklevel=2)
     if not kept:
@@ -129,4 +129,8 @@ def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> p
             cause="nobody saved one yet, or all are of other cases",
             cure="read the cases and save your answers first",
         )
-    return pd.concat([table.assign(reader=number) for number, table in enumerate(kept.values(), 1)], ignore_index=True)
+    return pd.DataFrame(
+        {**answer, "reading": reading, "reader": number}
+        for number, (reading, answers) in enumerate(kept.items(), 1)
+        for answer in answers
+    )
