@@ -1,5 +1,6 @@
 # make demo   set up, make the embedded data, train, evaluate, print the test numbers and where report and page are
-# make lab    set up and open the notebooks in JupyterLab
+# make lab    set up and open a copy of the notebooks without outputs, in my_notebooks/; what you worked in stays
+# make lab-outputs   open the notebooks as they are, with the outputs of a whole run
 # make lint   style, types, duplicates, and how large the library is
 # make quick  the fast tests: no notebook is executed, no browser started; about a minute on two cores
 # make test   the whole test suite, the notebooks and the browser included; a few minutes on two cores
@@ -14,7 +15,7 @@ STAMP        := $(VENV)/.installed
 PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled \
                 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo lab lint quick test clean
+.PHONY: demo lab lab-outputs lint quick test clean
 
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
@@ -22,7 +23,11 @@ demo: $(STAMP)
 	$(BIN)/fracturelib page runs/demo
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_data_exploration.ipynb
+	$(BIN)/python -m tools.student_copies
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/my_notebooks/00_first_look.ipynb
+
+lab-outputs: $(STAMP)
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_first_look.ipynb
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -19,8 +19,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 Cell = dict[str, Any]
 INTRODUCTION = """## Exercises
 
-Every cell below runs as it is. Fill in what is marked `TODO`, and run it again: `answer` says whether it is right, or why
-not. `hint("{key}")` and `solution("{key}")`, in a cell of your own, help where you are stuck. All solutions:
+Every cell below runs as it is. Fill in what is marked `TODO`, and run it again: `answer` says whether it is right, or
+why not. `hint("{key}")` and `solution("{key}")`, in a cell of your own, help where you are stuck. All solutions:
 [solutions/{name}_solutions.ipynb](solutions/{name}_solutions.ipynb)."""
 IMPORTS = """from fracturelib.course.answers import answer, hint, solution  # noqa: F401 (hint and solution are for you)
 from fracturelib.course.widgets.quiz import quiz"""

@@ -11,6 +11,7 @@ from fracturelib.course.exercises.exercise import Exercise, because, near
 def _share_by_region(value: Any, *, table: pd.DataFrame) -> str | None:
     by_region = table.groupby("region")["label"]
     right = by_region.mean()
+    value = pd.Series(value) if isinstance(value, dict) else value
     if np.ndim(value) == 0:
         return "this is one number; it says nothing about a region. Group the table by region first"
     value = pd.Series(value)

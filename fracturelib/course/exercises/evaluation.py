@@ -123,11 +123,8 @@ EXERCISES = (
         task="A missed fracture costs twenty times as much as a false alarm. Write the total cost of a threshold, and "
         "find the cheapest one on the *validation* images, without the rule of section 4. Is it above or below Youden's?",
         frame=(
-            "def total_cost(\n"
-            "    table: pd.DataFrame, threshold: float, *, miss: float = 20, false_alarm: float = 1\n"
-            ") -> float | None:\n"
+            "def total_cost(table: pd.DataFrame, threshold: float, *, miss: float = 20, false_alarm: float = 1) -> float | None:\n"
             '    """What the mistakes at this threshold cost."""\n'
-            "    counts = confusion_at(table, threshold).to_numpy()  # [[cleared, false alarms], [missed, found]]\n"
             "«here»\n\n\n"
             "costs = {value: total_cost(validation, value) for value in np.linspace(0.005, 0.995, 199)}\n"
             "filled = None not in costs.values()\n"
@@ -137,8 +134,15 @@ EXERCISES = (
             '    youden, rule = (choose_threshold(validation, rule=name) for name in ("youden", "costs=20:1"))\n'
             "    print(f\"cheapest threshold {cheapest:.2f}, by the library's rule {rule:.2f}, Youden's {youden:.2f}\")"
         ),
-        blank="    return None  # TODO: price the two kinds of mistake",
-        solved="    return float(miss * counts[1, 0] + false_alarm * counts[0, 1])",
+        blank=(
+            "    # TODO: confusion_at(table, threshold).to_numpy() is [[cleared, false alarms], [missed, found]]\n"
+            "    # TODO: price the two kinds of mistake\n"
+            "    return None"
+        ),
+        solved=(
+            "    (_, false_alarms), (missed, _) = confusion_at(table, threshold).to_numpy()\n"
+            "    return float(miss * missed + false_alarm * false_alarms)"
+        ),
         hint="Rows are the truth, columns the call. Which two of the four counts are mistakes?",
         why="When a miss is costly, the cheapest threshold is low: the model should rather alarm too often. In theory, "
         "a perfectly calibrated model should call an image fractured as soon as *p* × 20 > (1 − *p*) × 1, that is from "

@@ -85,7 +85,7 @@ def _rates(value: Mapping[int, float], *, bench: Workbench, config: TrainConfig)
         (widths[-1] < 8 * widths[0], "these widths are too alike: take some from 4 to 1024"),
         (
             len(set(value.values())) == 1 and near(value[widths[0]], usual) and not near(usual, right),
-            "all tests ran with the recipe's width: use the settings `of_width`",
+            "all tests ran with the recipe's width: give each test settings with its own `hidden_units`",
         ),
         (
             near(value[widths[0]], 10 * right, 0.05),
@@ -178,9 +178,8 @@ EXERCISES = (
             '    display(pd.Series(suggestions, name="suggested learning rate").rename_axis("head width").to_frame())'
         ),
         blank=(
-            "for width in []:  # TODO: some widths\n"
-            "    of_width = replace(config, hidden_units=width)\n"
-            "    # TODO: run the range test with these settings, and keep what it suggests"
+            "# TODO: for some widths, run the range test with these `hidden_units`, and put what it suggests into\n"
+            "# suggestions[width]"
         ),
         solved=(
             "for width in [4, 64, 1024]:\n"

@@ -109,8 +109,7 @@ EXERCISES = (
         frame=(
             "«here»\n\n"
             "forgetful = {\n"
-            '    f"rate {rate:g}": train_in_steps(bench, config, [Step("layer4", rate, 3)], images=min(40, IMAGES))\n'
-            "    for rate in rates\n"
+            '    f"rate {rate:g}": train_in_steps(bench, config, [Step("layer4", rate, 3)], images=min(40, IMAGES)) for rate in rates\n'
             "}\n"
             'answer("05.2", forgets_at, runs=forgetful)\n'
             "if forgetful:\n"
