@@ -153,8 +153,11 @@ def test_the_template_is_kept(path):
     assert sum("<details>" in text(cell) for cell in cells(path, "markdown")) >= 3
     claims = [cell for cell in cells(path, "code") if re.search(r"^assert ", text(cell), re.M)]
     assert len(claims) >= 3 and all("claim" in cell["metadata"].get("tags", []) for cell in claims)
-    guesses = re.findall(r"\*\*(?:Your guess first:\*\*|Three guesses before you start)", prose(path))
-    assert len(guesses) >= 3, "ask for a guess before each result"
+    code = "\n".join(map(text, cells(path, "code")))
+    asked = re.findall(r"\*\*(?:Your guess first:\*\*|Three guesses before you start)", prose(path))
+    boxes = re.findall(r"^(\w+) = guess_(?:number|choice|curve)\(", code, re.M)
+    assert len(asked) + len(boxes) >= 3, "ask for a guess before each result"
+    assert all(len(re.findall(rf"^ *{box}\.reveal\(", code, re.M)) == 1 for box in boxes), "each is answered, once"
     assert (path.parent / "solutions" / f"{path.stem}_solutions.ipynb").exists()
 
 
@@ -169,7 +172,7 @@ def test_there_is_one_voice(path):
 
 
 def test_the_series_is_one_story_and_each_leads_to_the_next():
-    assert [path.name[:2] for path in SERIES] == [f"{number:02d}" for number in range(1, len(SERIES) + 1)]
+    assert [path.name[:2] for path in SERIES] == [f"{number:02d}" for number in range(len(SERIES))]
     for path, following in pairwise(SERIES):
         takeaways = prose(path).split("## Takeaways")[1]
         assert f"]({following.name})" in takeaways, f"{path.name} does not lead to {following.name}"

@@ -239,7 +239,7 @@ def test_the_browse_panel_survives_any_order_of_moves(table):
 
 def test_browsing_does_without_the_optional_columns(tiny_data):
     panel = exploration.browse_panel(read_catalog(tiny_data))
-    assert set(panel.controls) == {"split", "kind", "page"}
+    assert set(panel.controls) == {"split", "kind", "page", "answers"}
     sweep(panel)
 
 
@@ -368,3 +368,21 @@ def test_a_set_without_boxes_is_told_so(tiny_data):
     table = read_catalog(tiny_data)
     assert with_boxes(table).empty
     check(augmentation.crop_example(table, fraction=0.5))
+
+
+def test_a_blind_page_tells_nothing_and_is_the_same_page(table):
+    """The answers are hidden at first; revealing them leaves pictures and order as they are."""
+    blind, shown = (exploration.browse(table, page=2, blind=blind)[0] for blind in (True, False))
+    titles = [ax.get_title() for ax in blind.get_axes() if ax.images]
+    assert titles == [f"{number}" for number in range(1, len(titles) + 1)]
+    colours = {tuple(spine.get_edgecolor()) for ax in blind.get_axes() if ax.images for spine in ax.spines.values()}
+    assert len(colours) == 1
+    pictures = [[ax.images[0].get_array() for ax in figure.get_axes() if ax.images] for figure in (blind, shown)]
+    assert all((one == other).all() for one, other in zip(*pictures, strict=True))
+    labels = exploration.browse_panel(table)
+    assert "hidden" in labels.alternative_text()
+
+
+def test_the_browse_order_is_shuffled(table):
+    labels = [ax.get_title() for page in (1, 2) for ax in exploration.browse(table, page=page)[0].get_axes()]
+    assert len({label.split("\n")[1] for label in labels if "\n" in label}) == 2, "both classes on the first pages"

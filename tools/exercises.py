@@ -45,7 +45,8 @@ def solutions_part(exercises: list[Exercise]) -> list[Cell]:
     """The cells from "## Exercise 1" on."""
     cells = []
     for number, exercise in enumerate(exercises, 1):
-        cells.append(markdown(f"solution-{number}-text", f"## Exercise {number}: {exercise.title}\n\n{exercise.task}"))
+        task = exercise.task.replace("](../", "](../../")  # the solutions lie one folder deeper
+        cells.append(markdown(f"solution-{number}-text", f"## Exercise {number}: {exercise.title}\n\n{task}"))
         if exercise.setup:
             cells.append(code(f"solution-{number}-setup", exercise.setup))
         claim = f'assert accepted("{exercise.key}")\n{exercise.claim}'.strip()

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fracturelib.course.reader_study.files import numbers_only
 from fracturelib.errors import DataWarning, EvaluationError
 from fracturelib.files import write_text
+from fracturelib.files.readings import numbers_only
 
 Values = Sequence[float] | np.ndarray
 CLOSE = 0.05  # of the scale: a number or a curve that is nearer than this counts as close

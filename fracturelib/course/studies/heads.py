@@ -12,11 +12,13 @@ import torch
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
+from fracturelib.evaluation import predict
 from fracturelib.features import FeatureDataset, compute_features
-from fracturelib.loaders import make_loader, make_loaders
+from fracturelib.loaders import RadiographDataset, make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_head, build_model
 from fracturelib.runtime import derive_seed
 from fracturelib.training import fit
+from fracturelib.transforms import eval_transform
 from fracturelib.trunks.weights import WeightsOrigin
 
 
@@ -165,3 +167,35 @@ def ending(run: HeadRun) -> str:
         f"stopped early, since {run.config.patience} epochs brought nothing better" if early else "went on to the end"
     )
     return f"Run {run.number} {reason} (epoch {ran}). It keeps the weights of epoch {best}."
+
+
+@dataclass(frozen=True)
+class SmallWorkbench(Workbench):
+    """A workbench of few pictures, which can read further ones."""
+
+    config: TrainConfig
+
+    def probability_of(self, model: FractureClassifier, rows: pd.DataFrame) -> np.ndarray:
+        """P(fractured) of each row, read from its file: (rows,)."""
+        data = RadiographDataset(rows, eval_transform(self.config))
+        return predict(model, make_loader(data, self.config, shuffle=False))["probability"].to_numpy()
+
+
+def open_small_workbench(
+    config: TrainConfig, table: pd.DataFrame, *, examples: pd.DataFrame, count: int
+) -> SmallWorkbench:
+    """A workbench of these training images and of `count` validation images, in the share of the validation split.
+
+    Raises:
+        FracturelibError: as `build_model` and `compute_features`.
+    """
+    model = build_model(config)
+    validation = table[table["split"] == "val"]
+    validation = validation.iloc[choose_rows(validation, count, seed=config.seed)]
+    parts = []
+    for part in (examples, validation):
+        rows = part.reset_index(drop=True)
+        rows.attrs = table.attrs
+        data = RadiographDataset(rows, eval_transform(config))
+        parts.append(FeatureDataset(rows, compute_features(model, data, config)))
+    return SmallWorkbench(model.trunk, model.origin, train=parts[0], val=parts[1], config=config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from fracturelib.errors import FracturelibError
 from fracturelib.simulation import SimulatedRadiograph, simulate_one
 
 NO_FRACTURE = "none"
@@ -18,7 +19,14 @@ def take(
     view: str = "frontal",
     patient: int = 0,
 ) -> SimulatedRadiograph:
-    """One simulated radiograph of a limb without metal or plaster; `dose` in µGy at the detector."""
+    """One simulated radiograph of a limb without metal or plaster; `dose` in µGy at the detector.
+
+    Raises:
+        FracturelibError: the dose is not above 0.
+    """
+    if not dose > 0:
+        raise FracturelibError(f"the dose is {dose:g} µGy", cause="without photons there is no picture",
+                               cure="choose a dose above 0")  # fmt: skip
     return simulate_one(
         patient,
         region=region,

@@ -33,7 +33,11 @@ _NOTE = "font-size: 14px; line-height: 1.4; color: var(--jp-ui-font-color1, #222
 _OUTPUT = ".jp-OutputArea-child"
 _ONE_OF_TWO = (
     f"<style>{_OUTPUT}:has(.{STILL}):has(+ {_OUTPUT} .{ALIVE}) {{ display: none }} "
-    f"{_OUTPUT}:has(.{STILL}) + {_OUTPUT}:not(:has(.{ALIVE})) {{ display: none }}</style>"
+    f"{_OUTPUT}:has(.{STILL}) + {_OUTPUT}:not(:has(.{ALIVE})) {{ display: none }} "
+    # After a restart of the kernel JupyterLab marks every control with a broken chain: one sentence says more.
+    f".{ALIVE} .jupyter-widgets-disconnected::before {{ content: none }} "
+    f".{ALIVE}.jupyter-widgets-disconnected::before {{ content: 'The kernel was restarted: run this cell again.'; "
+    "font: bold 15px sans-serif; color: var(--jp-ui-font-color1, #222222); padding: 6px 0 }</style>"
 )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -14,6 +17,7 @@ from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS
 from fracturelib.writing.words import SPLIT_NAMES
 
 ANY = "any"
+HIDDEN, SHOWN, BOXED = "hidden", "shown", "boxed"  # the answers of the browse panel
 PAGE = 2 * GALLERY_COLUMNS  # radiographs that are shown at once
 DOSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # air kerma in µGy; a usual exposure is 10 to 100
 
@@ -30,16 +34,22 @@ def select(table: pd.DataFrame, *, split: str = ANY, kind: str = ANY, region: st
     return rows(table, keep)
 
 
-def browse(table: pd.DataFrame, *, page: int = 1, boxes: bool = False, **chosen: str) -> list[Figure | str]:
-    """One page of the rows that `select` gives, and a sentence that counts them; pages start again at the end."""
+def browse(
+    table: pd.DataFrame, *, page: int = 1, boxes: bool = False, blind: bool = False, **chosen: str
+) -> list[Figure | str]:
+    """One page of the rows that `select` gives, shuffled, and a sentence that counts them; pages begin anew at the end.
+
+    `boxes` marks the fractures; `blind` hides classes and fractures, on the same page in the same order.
+    """
     found = select(table, **chosen)
+    found = rows(found, np.random.default_rng(0).permutation(len(found)))
     if found.empty:
         return ["No radiograph fits: choose another split, class or region."]
     pages = -(-len(found) // PAGE)
     shown = (page - 1) % pages
     part = rows(found, slice(shown * PAGE, (shown + 1) * PAGE))
     text = f"{len(found):,} files of {found['source_id'].nunique():,} original radiographs; page {shown + 1} of {pages}"
-    return [gallery(part, boxes=boxes), text]
+    return [gallery(part, boxes=boxes, blind=blind), text]
 
 
 def browse_panel(table: pd.DataFrame) -> Panel:
@@ -52,9 +62,15 @@ def browse_panel(table: pd.DataFrame) -> Panel:
     }
     if "region" in table:
         controls["region"] = choice("Region", [ANY, *sorted(table["region"].dropna().unique())], ANY)
+    answers = {"hidden: look first": HIDDEN, "shown": SHOWN}
     if "bbox_x" in table:
-        controls["boxes"] = choice("Fracture", {"find it yourself": False, "show the box": True}, False)
-    return Panel(lambda **values: browse(table, **values), controls, title="Browse the data").start()
+        answers["shown with the fracture's box"] = BOXED
+    controls["answers"] = choice("Answers", answers, HIDDEN)
+
+    def draw(answers: str, **chosen: Any) -> list[Figure | str]:
+        return browse(table, blind=answers == HIDDEN, boxes=answers == BOXED, **chosen)
+
+    return Panel(draw, controls, title="Browse the data").start()
 
 
 def copies(table: pd.DataFrame, source: str) -> list[Figure | str]:
