@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from fracturelib import report
@@ -14,6 +15,7 @@ from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import Scored, drop_table, evaluate, worst_errors
 from fracturelib.evaluation.baselines import MAJORITY, METADATA
+from fracturelib.files.outputs import BEGINNING, MARK
 from fracturelib.report import write_report
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
@@ -205,6 +207,18 @@ def test_an_external_test_without_baselines_or_record_is_named_so(tiny_data, tmp
     assert "Result on the external test set" in page.text
     assert "not available" in page.text
     assert "external test" in write_model_card(tmp_path, parts).read_text(encoding="utf-8")
+
+
+def test_the_model_card_begins_with_what_model_hubs_read(tiny_data, tmp_path):
+    parts = replace(case(tiny_data), record=record(name=HOSTILE))
+    text = write_model_card(tmp_path, parts).read_text(encoding="utf-8")
+    assert text.startswith("---\n") and MARK in text[:BEGINNING]
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["pipeline_tag"] == "image-classification" and head["library_name"] == "fracturelib"
+    (result,) = head["model-index"][0]["results"]
+    assert head["model-index"][0]["name"] == HOSTILE
+    metrics = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert metrics["roc_auc"] == pytest.approx(parts.evaluation.value("auc"), abs=1e-4)
 
 
 def test_the_model_card_states_use_data_and_what_is_missing(tiny_data, tmp_path):

@@ -119,9 +119,9 @@ def test_nothing_loads_a_pickle():
 
 
 def _asked(project: dict) -> list[str]:
-    """What a developer installs: the library's packages, those of DICOM files and of the tests."""
+    """What a developer installs: the library's packages, those of DICOM and ONNX files, and of the tests."""
     extras = project["optional-dependencies"]
-    return [*project["dependencies"], *extras["dicom"], *extras["test"]]
+    return [*project["dependencies"], *extras["dicom"], *extras["onnx"], *extras["test"]]
 
 
 def test_environment_and_pyproject_name_the_same_packages():

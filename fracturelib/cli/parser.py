@@ -7,12 +7,14 @@ import argparse
 from fracturelib import __version__
 from fracturelib.cli.auditing import add_audit
 from fracturelib.cli.evaluating import add_compare, add_evaluate
+from fracturelib.cli.exporting import add_doctor, add_export
 from fracturelib.cli.machine import add_check, add_prepare, add_weights
 from fracturelib.cli.predicting import add_predict
 from fracturelib.cli.shared import NOTICE, add_traceback
 from fracturelib.cli.sharing import add_page
 from fracturelib.cli.simulating import add_simulate
 from fracturelib.cli.training import add_train
+from fracturelib.cli.watching import add_watch
 
 COMMANDS = (
     add_simulate,
@@ -21,6 +23,9 @@ COMMANDS = (
     add_evaluate,
     add_compare,
     add_predict,
+    add_watch,
+    add_doctor,
+    add_export,
     add_page,
     add_weights,
     add_check,

@@ -56,6 +56,12 @@ class Reference:
             found.append(nearest.drop_duplicates("unit").head(count).reset_index(drop=True))
         return found
 
+    def vote(self, features: Array, column: str, *, count: int = 5) -> list[str]:
+        """What most of the `count` nearest pictures have in a column of `table`, for each picture (n, F)."""
+        groups, names = pd.factorize(self.table[column].fillna("not stated").astype(str))
+        near = np.argsort(-(scaled(features) @ self._scaled.T), axis=1, kind="stable")[:, :count]  # (n, count)
+        return [names[np.bincount(groups[row]).argmax()] for row in near]
+
     @cached_property
     def _scaled(self) -> Array:
         return self.features.astype(np.float64)

@@ -36,13 +36,20 @@ class Identities:
         patient, study = self._as_stored(file)
         return self._shown("patient_id", patient), self._shown("study_id", study)
 
+    def device(self, file: Path) -> str:
+        """The device that made a picture, "" where it is not known."""
+        for root, rows in self._tables.items():
+            name = _name_below(root, file)
+            if name in rows.index and not pd.isna(rows.loc[name, "device"]):
+                return str(rows.loc[name, "device"])
+        return read_tags(file).device if is_dicom_file(file) else ""
+
     def _as_stored(self, file: Path) -> tuple[str, str]:
         for root, rows in self._tables.items():
-            if file.is_relative_to(root):
-                name = nfc(pd.Series([file.relative_to(root).as_posix()]))[0]
-                if name in rows.index:
-                    patient, study = rows.loc[name, [*IDS]].fillna("").astype(str)
-                    return patient, study
+            name = _name_below(root, file)
+            if name in rows.index:
+                patient, study = rows.loc[name, [*IDS]].fillna("").astype(str)
+                return patient, study
         if is_dicom_file(file):
             tags = read_tags(file)
             return tags.patient_id, tags.study_id
@@ -55,6 +62,11 @@ class Identities:
         return numbers.setdefault(name, str(len(numbers) + 1))
 
 
+def _name_below(root: Path, file: Path) -> str:
+    """How a metadata.csv in `root` names a file; "" for a file elsewhere."""
+    return nfc(pd.Series([file.relative_to(root).as_posix()]))[0] if file.is_relative_to(root) else ""
+
+
 def _tables(path: Path) -> list[tuple[Path, pd.DataFrame]]:
     """The folder of a metadata.csv that speaks of the files below `path`, and its ids by name; none without one."""
     folder = path if path.is_dir() else path.parent
@@ -62,5 +74,5 @@ def _tables(path: Path) -> list[tuple[Path, pd.DataFrame]]:
     for root in (folder, *above):
         if (root / METADATA).is_file():
             rows = read_metadata(root / METADATA).rows
-            return [(root, rows.reindex(columns=[*IDS]).astype(object))]
+            return [(root, rows.reindex(columns=[*IDS, "device"]).astype(object))]
     return []

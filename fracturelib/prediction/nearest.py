@@ -44,7 +44,7 @@ def nearest_cases(
     """
     if not files:
         return []
-    found = reference.nearest(_features(model, config, files), count=count)
+    found = reference.nearest(features_of(model, config, files), count=count)
     return [
         [
             Case(row.path, int(row.label), float(row.similarity), thumbnail(Path(config.data) / row.path))
@@ -65,8 +65,12 @@ def thumbnail(file: Path) -> NDArray[np.uint8] | None:
 
 
 @torch.inference_mode()
-def _features(model: FractureClassifier, config: TrainConfig, files: Sequence[str | Path]) -> NDArray[np.float64]:
-    """(n, F)"""
-    transform, device = eval_transform(config), next(model.parameters()).device
-    pictures = [transform(read_radiograph(file, target_side=config.image_size)) for file in files]
-    return model.eval().features(torch.stack(pictures).to(device)).double().cpu().numpy()
+def features_of(model: FractureClassifier, config: TrainConfig, files: Sequence[str | Path]) -> NDArray[np.float64]:
+    """What the trunk gives (n, F) for files, as the model sees them when it predicts; raises ImageError."""
+    transform, device, found = eval_transform(config), next(model.parameters()).device, []
+    model.eval()
+    for start in range(0, len(files), config.batch_size):
+        batch = files[start : start + config.batch_size]
+        pictures = [transform(read_radiograph(file, target_side=config.image_size)) for file in batch]
+        found.append(model.features(torch.stack(pictures).to(device)).double().cpu().numpy())
+    return np.concatenate(found)

@@ -31,7 +31,9 @@ def compare_with_training(
     *,
     bank: FeatureBank | None,
 ) -> tuple[Reference, pd.DataFrame]:
-    """Training pictures as a run keeps them, and size, brightness and distance from them of its validation pictures.
+    """Training pictures as a run keeps them, and measures of its validation pictures beside them.
+
+    Measured are size, brightness, the distance from the training pictures, and the groups that they resemble.
 
     One picture of every patient (or source) comes before the second of any, and none is augmented: each is as the model
     would see it when it predicts. The second table has the row order of `validation`.
@@ -44,7 +46,8 @@ def compare_with_training(
     kept = some[["path", "label", *(name for name in GROUPS if name in some)]].reset_index(drop=True)
     reference = make_reference(kept.assign(unit=units_of(some).codes), features, of_validation)
     own = table.loc[table["split"] == "val", [*MEASURES]].reset_index(drop=True)
-    return reference, own.assign(distance=reference.distances(of_validation))
+    votes = {f"nearest_{name}": reference.vote(of_validation, name) for name in GROUPS if name in kept}
+    return reference, own.assign(distance=reference.distances(of_validation), **votes)
 
 
 def _features(model: FractureClassifier, pictures: Any, config: TrainConfig) -> np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+from fracturelib.catalog.naming import class_label
 from fracturelib.errors import DataWarning, ImageError
 from fracturelib.evaluation import Combination, calibrated
 from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
@@ -93,8 +94,7 @@ def predict_stream(
         CatalogError: a metadata.csv beside the files cannot be read.
 
     Warns:
-        DataWarning: before the first row, if files lie in folders of classes, whose labels are not used; after the last
-            row, if files were skipped.
+        DataWarning: after the last row, if files were skipped, or lie in folders of classes, whose labels are not used.
     """
     for path in paths:
         next(iterate_images(path))  # raises before any work is done
@@ -225,8 +225,9 @@ def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict:
 
 @dataclass
 class _Troubles:
-    """Files that could not be read, and those that end early: how many, and the first few by name."""
+    """Files that could not be read, those that end early, and those with a label: how many, and the first by name."""
 
+    labelled: int = 0
     skipped: int = 0
     cut: int = 0
     skipped_names: list[str] = field(default_factory=list)
@@ -235,12 +236,13 @@ class _Troubles:
     def note(self, batch: list[_Read]) -> None:
         bad = [f"{one.file} ({one.problem})" for one in batch if one.image is None]
         cut = [str(one.file) for one in batch if one.truncated]
+        self.labelled += sum(class_label(one.file.parent.name) is not None for one in batch)
         self.skipped, self.cut = self.skipped + len(bad), self.cut + len(cut)
         self.skipped_names = (self.skipped_names + bad)[:NAMED_AT_MOST]
         self.cut_names = (self.cut_names + cut)[:NAMED_AT_MOST]
 
     def report(self, *, nothing_left: bool) -> None:
-        """One sentence for both kinds; an error when no file could be read."""
+        """One sentence for all kinds; an error when no file could be read."""
         named = "; ".join(self.skipped_names)
         if nothing_left:
             cure = f"give {FORMAT_NAMES} files"
@@ -251,5 +253,10 @@ class _Troubles:
         if self.cut:
             files = ", ".join(self.cut_names)
             sentences.append(f"truncated: {self.cut} of the files, decoded as far as possible: {files}")
+        if self.labelled:
+            sentences.append(
+                f"the labels of these folders are not used: {self.labelled} of the files lie in a folder of a class "
+                "(fracturelib evaluate RUN --data DIR tests a run on them)"
+            )
         if sentences:
             warnings.warn("; ".join(sentences), DataWarning, stacklevel=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -10,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from fracturelib.evaluation import METRICS, Evaluation
 from fracturelib.files import write_text
 from fracturelib.report.context import report_context
 from fracturelib.report.tested import Tested
@@ -42,6 +44,7 @@ def write_model_card(folder: str | Path, tested: Tested) -> Path:
         "training": context["training_sentence"],
         "made": context["subtitle"],
         "fingerprint": context["fingerprint"] or MISSING,
+        "hub_metrics": _hub_metrics(tested.evaluation),
         "tables": {name: markdown_table(context[name]) for name in TABLES},
         "claim": markdown_table(grid(["no.", "item", "here"], context["claim"])),
     }
@@ -51,6 +54,17 @@ def write_model_card(folder: str | Path, tested: Tested) -> Path:
     path = folder / MODEL_CARD
     write_text(path, environment.from_string(template).render(content))
     return path
+
+
+def _hub_metrics(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The scores in the words that model hubs read; those that are not estimable are left out."""
+    types = {"auc": "roc_auc", "sensitivity": "recall", "specificity": "specificity", "accuracy": "accuracy"}
+    found = {name: evaluation.value(name) for name in types}
+    return [
+        {"type": types[name], "name": f"{METRICS[name]}, {evaluation.set_name} set", "value": round(value, 4)}
+        for name, value in found.items()
+        if not math.isnan(value)
+    ]
 
 
 def escape_markdown(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The folder of a run: enough to reload the model and repeat its numbers, and nothing in it is ever executed."""
 
 from fracturelib.runs.folder import check_name, claimed, remove_leftovers
-from fracturelib.runs.reading import Run, learnt_pictures, load_run, read_record, saved_table
+from fracturelib.runs.reading import Run, learnt_pictures, load_run, read_record, repeat_self_test, saved_table
 from fracturelib.runs.writing import CHECKPOINT, MODEL, PREDICTIONS, RECORD_FILE, new_record, write_record, write_run
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "new_record",
     "read_record",
     "remove_leftovers",
+    "repeat_self_test",
     "saved_table",
     "write_record",
     "write_run",

@@ -23,7 +23,7 @@ from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runs import schema
 from fracturelib.runs.pictures import PICTURES, among_learnt
 from fracturelib.runs.reference import FEATURES, TRAINING, VALIDATION, read_reference, read_validation
-from fracturelib.runs.selftest import SELF_TEST, run_self_test
+from fracturelib.runs.selftest import SELF_TEST, SelfTest, run_self_test
 from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
 from fracturelib.runtime import choose_device, choose_precision
 
@@ -135,6 +135,22 @@ def _check_numbers(folder: Path, record: dict[str, Any], model: FractureClassifi
             RunWarning,
             stacklevel=3,
         )
+
+
+def repeat_self_test(run: Run) -> SelfTest:
+    """The self-test of a run, after its files were found to be those that it wrote.
+
+    Raises:
+        RunError: a file was changed, or the run is of an earlier version, which kept no self-test.
+    """
+    if run.is_of_before:
+        cure = "train again under another --name"
+        raise RunError("the run keeps no pictures to test itself with", file=run.folder, cure=cure)
+    for name in run.record.get("files") or {}:
+        if not (run.folder / name).is_file():
+            raise RunError("a file of the run is missing", file=run.folder / name, cure="restore it from a copy")
+        check_file(run.folder, run.record, name)
+    return run_self_test(run.folder, run.record, run.model)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
