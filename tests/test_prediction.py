@@ -24,6 +24,7 @@ from fracturelib.prediction.answers import Group, doubt_about
 from fracturelib.prediction.nearest import nearest_cases
 from fracturelib.prediction.watching import Subject, watch
 from fracturelib.runs import load_run, repeat_self_test, write_record
+from fracturelib.runs.schema import digest_of
 from fracturelib.transforms import eval_transform
 from fracturelib.writing.verdicts import Answer, Doubt, Verdict, doubt_told
 from tests.helpers.runs import as_second_format
@@ -38,9 +39,13 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     write_tree(home / "data", {"train": 20, "val": 20, "test": 12})
     train_run(TrainConfig(data=str(home / "data"), **SETTINGS), folder=home / "runs" / "r")
-    record = json.loads((home / "runs" / "r" / "config.json").read_text())
-    del record["sha256"]
-    write_record(home / "runs" / "r", record | {"temperature": 2.0, "threshold": 0.51})
+    folder = home / "runs" / "r"
+    table = pd.read_csv(folder / "validation.csv")
+    table.assign(probability=apply_temperature(table["raw"], 2.0)).to_csv(folder / "validation.csv", index=False)
+    record = json.loads((folder / "config.json").read_text())
+    threshold = float(apply_temperature(record["threshold"] if record["temperature"] is None else 0.5, 2.0))
+    write_record(folder, record | {"temperature": 2.0, "threshold": threshold})
+    _renew_hash(folder, "validation.csv")
     return home
 
 
@@ -281,10 +286,7 @@ def test_doctor_says_yes_here_and_no_where_the_numbers_differ(run, folder, capsy
 
 
 def _renew_hash(folder, name):
-    from fracturelib.runs.schema import digest_of
-
     record = json.loads((folder / "config.json").read_text())
-    del record["sha256"]
     record["files"][name] = digest_of(folder / name)
     write_record(folder, record)
 
@@ -330,7 +332,6 @@ def test_a_damaged_file_of_a_run_is_named(folder, name, home):
 
 def test_a_run_without_a_temperature_says_so(home, folder, capsys):
     record = json.loads((folder / "config.json").read_text())
-    del record["sha256"]
     write_record(folder, record | {"temperature": None, "calibration": {"reason": "no better on validation"}})
     assert main(["predict", str(folder), str(next((home / "data" / "test").rglob("*.png")))]) == 0
     assert "no temperature (no better on validation)" in capsys.readouterr().out
