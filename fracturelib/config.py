@@ -34,6 +34,7 @@ class TrainConfig:
     architecture: str = _setting("resnet18", "torchvision network used as the trunk")
     weights: str = _setting("auto", "where the trunk's weights come from: auto, imagenet, distilled, none or a file")
     unfreeze: str = _setting("head", "lowest part that is trained: head, or a stage such as layer4 or layer3")
+    head: str = _setting("recipe", "what is trained: recipe, linear (one layer), or logistic (scikit-learn's regression)")
     hidden_units: int = _setting(256, "width of the head's hidden layer", 1, 65_536)
     dropout: float = _setting(0.5, "share of hidden units dropped in training", 0.0, 0.95)
     epochs: int = _setting(10, "most passes over the training images", 1, 10_000)
@@ -72,6 +73,13 @@ class TrainConfig:
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
+        if self.head not in ("recipe", "linear", "logistic"):
+            raise ConfigError(f"head is '{self.head}'", cure="choose recipe, linear or logistic")
+        if self.head == "logistic" and self.unfreeze != "head":
+            raise ConfigError(
+                "a logistic regression cannot train a part of the trunk",
+                cure="leave --unfreeze out, or use --head linear",
+            )
         parse_threshold_rule(self.threshold)
         parse_guarantee(self.guarantee)
 

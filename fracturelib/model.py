@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -19,16 +20,58 @@ COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
 RAW = 50  # no normalised value comes near it; grey values of 0…255 do
 
 
+class Standardise(nn.Module):
+    """Features (B, F) minus a fixed mean, divided by a fixed standard deviation, both (F,); never trained.
+
+    Networks give features of very different size. Brought to one scale, they are learnt from alike, at one learning
+    rate and from few images (LeCun et al., "Efficient BackProp", 1998, section 4.3). Until `fit` is called nothing is
+    changed.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether `fit` was called: mean and standard deviation are no longer 0 and 1."""
+        return bool(self.mean.any() or (self.std != 1).any())
+
+    def fit(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Take over a mean and a standard deviation, (F,); a feature that hardly varies is centred only."""
+        constant = std <= 1e-4 * mean.abs()  # where it is rounding, not signal
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(constant | (std == 0), 1.0, std))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        return f"{len(self.mean)}"
+
+
 def build_head(config: TrainConfig, width: int) -> nn.Sequential:
-    """The recipe's head, features (B, width) → P(fractured) (B, 1); its start weights follow from the seed."""
+    """The head, features (B, width) → P(fractured) (B, 1); its start weights follow from the seed.
+
+    Standardised features come first. What is trained keeps the numbers that it had before there was such a layer, so
+    that the files of older runs fit.
+    """
     with seeded(config.seed, "head"):
-        return nn.Sequential(
-            nn.Linear(width, config.hidden_units),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden_units, 1),
-            nn.Sigmoid(),
-        )
+        if config.head == "recipe":
+            trained = [
+                nn.Linear(width, config.hidden_units),
+                nn.ReLU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.hidden_units, 1),
+            ]
+        else:  # "linear", and "logistic", which differs in how it is fitted
+            trained = [nn.Linear(width, 1)]
+    numbered = {str(number): layer for number, layer in enumerate([*trained, nn.Sigmoid()])}
+    return nn.Sequential(OrderedDict({"standardise": Standardise(width), **numbered}))
 
 
 class FractureClassifier(nn.Module):
@@ -160,7 +203,10 @@ class FractureClassifier(nn.Module):
 
     def load_trained_state(self, state: dict[str, torch.Tensor]) -> None:
         """The inverse of `trained_state`; raises KeyError or RuntimeError when names or shapes differ."""
-        expected = set(self.trained_state())
+        own = self.trained_state()
+        # a run of an earlier version took features as they are
+        state = {name: value for name, value in own.items() if name.startswith("head.standardise.")} | state
+        expected = set(own)
         if set(state) != expected:
             raise KeyError(f"expected the tensors {sorted(expected)}, found {sorted(state)}")
         self.load_state_dict(state, strict=False)

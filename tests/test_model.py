@@ -5,7 +5,7 @@ from torchvision.models import resnet18
 
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import ConfigError, InputError, WeightsError
-from fracturelib.model import build_model
+from fracturelib.model import Standardise, build_model
 from fracturelib.trunks import torchvision_trunks
 
 CONFIG = TrainConfig(weights="none", precision="float32")  # whatever this machine would choose
@@ -18,8 +18,8 @@ def images():
 
 def test_head_is_the_recipe():
     kinds = [type(layer) for layer in build_model(CONFIG).head]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.Sigmoid]
-    assert build_model(CONFIG).head[0].weight.shape == (256, 512)
+    assert kinds == [Standardise, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.Sigmoid]
+    assert build_model(CONFIG).head[1].weight.shape == (256, 512)
 
 
 def test_the_output_is_a_probability_once(images):
@@ -133,9 +133,9 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_global_state_alone():
     torch.manual_seed(5)
     first, second = build_model(CONFIG), build_model(CONFIG)
     assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(first.head[0].weight, second.head[0].weight)
+    assert torch.equal(first.head[1].weight, second.head[1].weight)
     other = build_model(TrainConfig(weights="none", seed=1))
-    assert not torch.equal(first.head[0].weight, other.head[0].weight)
+    assert not torch.equal(first.head[1].weight, other.head[1].weight)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_network_of_every_family_is_a_trunk(architecture, width, side):
         features = model.features(images)  # by the fast copy of the frozen part
         expected = model.trunk(images)
     assert (features - expected).norm() <= 1e-3 * expected.norm()
-    assert features.shape == (1, width) == (1, model.head[0].in_features)
+    assert features.shape == (1, width) == (1, model.head[1].in_features)
     assert model.predict_proba(images).shape == (1,)
     assert not any(p.requires_grad for p in model.trunk.parameters())
 

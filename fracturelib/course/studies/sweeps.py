@@ -15,7 +15,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.course.studies.heads import Workbench, new_head_model, train_head
 from fracturelib.loaders import make_loader, set_epoch
 from fracturelib.runtime import choose_device, seeded
-from fracturelib.training import train_on_batch
+from fracturelib.training import fit_standardise, train_on_batch
 
 SMOOTHING = 0.9  # weight of the past in the smoothed loss
 HOPELESS = 4.0  # the test ends when the smoothed loss is this many times its lowest value
@@ -42,7 +42,9 @@ def learning_rate_range(
         it became infinite, or its running mean rose to `HOPELESS` times its lowest value.
     """
     device = choose_device(config.device)
-    model = new_head_model(bench, config).to(device).train()
+    model = new_head_model(bench, config).to(device)
+    fit_standardise(model, make_loader(bench.train, replace(config, workers=0), shuffle=False), device)
+    model.train()
     optimizer = Adam(model.head.parameters(), lr=low)
     rows, mean, lowest = [], 0.0, float("inf")
     with seeded(config.seed, "learning-rate range"):

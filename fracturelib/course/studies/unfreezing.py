@@ -178,8 +178,8 @@ def _tell(on_epoch: Callable, so_far: Callable, latest: pd.DataFrame) -> None:
 
 def new_deep_model(bench: DeepBench, config: TrainConfig) -> FractureClassifier:
     """A copy of the bench's trunk with a new head; the start weights are those of `build_model(config)`."""
-    first: Any = bench.model.head[0]
-    head = build_head(config, first.in_features)
+    standardise: Any = bench.model.head[0]
+    head = build_head(config, len(standardise.mean))
     model = FractureClassifier(copy.deepcopy(bench.model.trunk), head, bench.model.origin)
     model.precision = bench.model.precision
     return model.to(choose_device(config.device))

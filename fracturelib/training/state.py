@@ -1,31 +1,24 @@
-"""The one training loop, its early stopping, and checkpoints that resume bit for bit."""
+"""All that changes while a head is trained: its early stopping, and checkpoints that resume bit for bit."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from sklearn.metrics import roc_auc_score
-from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
-from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
-from fracturelib.errors import RunError, TrainingError
+from fracturelib.errors import RunError
 from fracturelib.files import replaced
-from fracturelib.loaders import TableLoader, is_shared, set_epoch
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, gathered, seeded, threads_for
 
 CHECKPOINT_FORMAT = "fracturelib checkpoint 1"
 
@@ -54,139 +47,8 @@ class EarlyStopping:
         return self.epochs_without_improvement >= self.patience
 
 
-def train_one_epoch(
-    model: nn.Module, loader: TableLoader, optimizer: Optimizer, device: torch.device
-) -> dict[str, float]:
-    """One pass over the training batches: predict, compare, step.
-
-    Where several processes share the batches, `model` is a `DistributedDataParallel`, and a step is that of the whole
-    batch.
-
-    Returns:
-        ``train_loss`` and ``train_accuracy``, averaged over the images as they were seen (with dropout).
-
-    Raises:
-        TrainingError: the loss is not finite; the message names the files of the batch.
-    """
-    model.train()
-    total_loss, correct, seen, shared = 0.0, 0, 0, is_shared(loader)
-    for inputs, labels, rows in tqdm(loader, desc="training", leave=False, delay=2):
-        inputs, labels = inputs.to(device), labels.to(device)
-        loss, probabilities = train_on_batch(model, inputs, labels, optimizer, weight=_weight(labels, shared))
-        if math.isnan(loss):
-            raise _not_finite(loader, rows)
-        total_loss += loss * len(labels)
-        correct += ((probabilities >= 0.5) == (labels == 1)).sum().item()
-        seen += len(labels)
-    if shared:
-        total_loss, correct, seen = map(sum, zip(*gathered((total_loss, correct, seen)), strict=True))
-    return {"train_loss": total_loss / seen, "train_accuracy": correct / seen}
-
-
-def train_on_batch(
-    model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, optimizer: Optimizer, *, weight: float = 1.0
-) -> tuple[float, torch.Tensor]:
-    """Predict, compare, step: the loss of one batch before the step, and its probabilities (B,).
-
-    The loss is NaN, and no step is made, where a probability is not finite. `weight` multiplies the gradients.
-    """
-    probabilities = model(inputs)  # (B,)
-    if not torch.isfinite(probabilities).all():  # BCELoss would stop with a message that names no file
-        return math.nan, probabilities
-    loss = nn.BCELoss()(probabilities, labels)  # finite: BCELoss cuts each logarithm off at -100
-    optimizer.zero_grad()
-    (loss * weight).backward()
-    optimizer.step()
-    return loss.item(), probabilities
-
-
-def _weight(labels: torch.Tensor, shared: bool) -> float:
-    """What makes the mean of all processes' losses that of the whole batch: this part's share, times the processes."""
-    if not shared:
-        return 1.0
-    sizes = gathered(len(labels))
-    return len(labels) * len(sizes) / sum(sizes)
-
-
-@torch.inference_mode()
-def validate(model: nn.Module, loader: TableLoader, device: torch.device) -> dict[str, float]:
-    """Loss, accuracy (at 0.5) and AUC on the validation batches, in eval mode; AUC is NaN with a single class."""
-    model.eval()
-    batches = tqdm(loader, desc="validation", leave=False, delay=2)
-    pairs = [(model(inputs.to(device)).cpu(), labels) for inputs, labels, _ in batches]
-    if is_shared(loader):
-        pairs = [pair for part in gathered(pairs) for pair in part]
-    probabilities = torch.cat([probability for probability, _ in pairs])
-    labels = torch.cat([label for _, label in pairs])
-    both = len(labels.unique()) == 2
-    return {
-        "val_loss": nn.functional.binary_cross_entropy(probabilities, labels).item(),
-        "val_accuracy": ((probabilities >= 0.5) == (labels == 1)).float().mean().item(),
-        "val_auc": float(roc_auc_score(labels, probabilities)) if both else float("nan"),
-    }
-
-
-def fit(
-    model: FractureClassifier,
-    train_loader: TableLoader,
-    val_loader: TableLoader,
-    config: TrainConfig,
-    *,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    on_epoch: Callable[[pd.DataFrame], None] | None = None,
-) -> pd.DataFrame:
-    """Train the head (and whatever of the trunk is unfrozen), keep the best weights, return the history.
-
-    The loaders may give images (B, 3, S, S), which go through the trunk, or features (B, F) that were computed
-    once (`fracturelib.features`): the same loop trains on both.
-
-    Args:
-        model: changed in place; it ends with the weights of the best epoch, in eval mode.
-        train_loader, val_loader: from `make_loaders` or `feature_loaders`.
-        config: settings; every random draw follows from ``config.seed`` and the epoch's number.
-        checkpoint: file that is replaced atomically after every epoch.
-        resume: go on from `checkpoint` when it exists; the history is the one of an uninterrupted run.
-        on_epoch: called after every epoch with the history so far.
-
-    Returns:
-        One row per epoch: epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, val_auc,
-        improved, epochs_without_improvement. ``attrs`` holds best_epoch and stopped_early.
-
-    Raises:
-        TrainingError: the loss is not finite.
-        RunError: the checkpoint is damaged or belongs to other settings.
-    """
-    device = choose_device(config.device)
-    model.to(device)
-    state = _TrainingState.start(model, config)
-    if resume and checkpoint is not None and checkpoint.exists():
-        state.load(checkpoint, config)
-    elif checkpoint is not None:
-        state.save(checkpoint, config)
-    # several processes average the gradients of their parts of a batch
-    together = nn.parallel.DistributedDataParallel(model) if is_shared(train_loader) else model
-    while not state.finished(config):
-        epoch = len(state.rows) + 1
-        set_epoch(train_loader, epoch - 1)
-        learning_rate = state.optimizer.param_groups[0]["lr"]
-        # dropout's draws depend on the epoch alone, so that resuming repeats
-        with seeded(config.seed, "epoch", epoch), threads_for(train_loader.dataset):
-            trained = train_one_epoch(together, train_loader, state.optimizer, device)
-            validated = validate(model, val_loader, device)
-        state.scheduler.step()
-        state.record({"epoch": epoch, "learning_rate": learning_rate, **trained, **validated})
-        if checkpoint is not None:
-            state.save(checkpoint, config)
-        if on_epoch is not None:
-            on_epoch(state.history(config))
-    model.load_trained_state(state.best)
-    model.eval()
-    return state.history(config)
-
-
 @dataclass
-class _TrainingState:
+class TrainingState:
     """All that changes while `fit` runs; saved and loaded as one safetensors file, so that no pickle is needed."""
 
     model: FractureClassifier
@@ -197,7 +59,7 @@ class _TrainingState:
     rows: list[dict[str, Any]]
 
     @classmethod
-    def start(cls, model: FractureClassifier, config: TrainConfig) -> _TrainingState:
+    def start(cls, model: FractureClassifier, config: TrainConfig) -> TrainingState:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # fused: one call per step instead of eight per tensor. It takes it for granted that a checkpoint's averages lie
         # in memory as their weights do, which is not so for a channels-last trunk.
@@ -323,14 +185,3 @@ def _check_same_run(path: Path, facts: dict[str, Any], config: TrainConfig, trun
             cause="the command line differs from the first call",
             cure="repeat the first call's options with --resume, or choose another --name",
         )
-
-
-def _not_finite(loader: TableLoader, rows: torch.Tensor) -> TrainingError:
-    paths = loader.dataset.table["path"].to_numpy()[np.asarray(rows)]
-    shown = ", ".join(paths[:32])
-    return TrainingError(
-        "the loss is not finite (NaN or infinite)",
-        file=shown,
-        cause="the learning rate is too high, or an image of this batch or the weights are broken",
-        cure="look at these files with notebook 01; try a smaller --learning-rate",
-    )
