@@ -40,6 +40,7 @@ class TrainConfig:
     epochs: int = _setting(10, "most passes over the training images", 1, 10_000)
     batch_size: int = _setting(32, "images per optimiser step", 1, 65_536)
     learning_rate: float = _setting(1e-3, "Adam's learning rate at the start", 1e-8, 10.0)
+    weight_decay: float = _setting(0.1, "pull of Adam towards small weights (L2)", 0.0, 10.0, added=True)
     step_size: int = _setting(5, "epochs between two drops of the learning rate", 1, 10_000)
     gamma: float = _setting(0.1, "factor of each drop of the learning rate", 1e-6, 1.0)
     patience: int = _setting(3, "epochs without improvement before training stops", 1, 10_000)

@@ -64,7 +64,7 @@ class TrainingState:
         # fused: one call per step instead of eight per tensor. It takes it for granted that a checkpoint's averages lie
         # in memory as their weights do, which is not so for a channels-last trunk.
         fused = all(weight.device.type in ("cpu", "cuda") and weight.is_contiguous() for weight in trained)
-        optimizer = Adam(trained, lr=config.learning_rate, fused=fused)
+        optimizer = Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
         scheduler = StepLR(optimizer, step_size=config.step_size, gamma=config.gamma)
         stopping = EarlyStopping(config.patience, config.min_delta)
         return cls(model, optimizer, scheduler, stopping, model.trained_state(), [])
