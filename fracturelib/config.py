@@ -34,13 +34,15 @@ class TrainConfig:
     architecture: str = _setting("resnet18", "torchvision network used as the trunk")
     weights: str = _setting("auto", "where the trunk's weights come from: auto, imagenet, distilled, none or a file")
     unfreeze: str = _setting("head", "lowest part that is trained: head, or a stage such as layer4 or layer3")
-    head: str = _setting("recipe", "what is trained: recipe, linear (one layer), or logistic (scikit-learn's regression)")
+    head: str = _setting(
+        "recipe", "what is trained: recipe, linear (one layer), or logistic (scikit-learn's regression)"
+    )
     hidden_units: int = _setting(256, "width of the head's hidden layer", 1, 65_536)
     dropout: float = _setting(0.5, "share of hidden units dropped in training", 0.0, 0.95)
     epochs: int = _setting(10, "most passes over the training images", 1, 10_000)
     batch_size: int = _setting(32, "images per optimiser step", 1, 65_536)
     learning_rate: float = _setting(1e-3, "Adam's learning rate at the start", 1e-8, 10.0)
-    weight_decay: float = _setting(0.1, "pull of Adam towards small weights (L2)", 0.0, 10.0, added=True)
+    weight_decay: float = _setting(0.1, "pull of Adam towards small weights (L2)", 0.0, 10.0)
     step_size: int = _setting(5, "epochs between two drops of the learning rate", 1, 10_000)
     gamma: float = _setting(0.1, "factor of each drop of the learning rate", 1e-6, 1.0)
     patience: int = _setting(3, "epochs without improvement before training stops", 1, 10_000)
