@@ -31,6 +31,7 @@ class TrainConfig:
     """
 
     data: str = _setting("data/Bone_Fracture_Binary_Classification", "folder with train, val and test inside")
+    polarity: str = _setting("keep", "what to do with pictures that look inverted (dark bone): keep or fix")
     architecture: str = _setting("resnet18", "torchvision network used as the trunk")
     weights: str = _setting("auto", "where the trunk's weights come from: auto, imagenet, distilled, none or a file")
     unfreeze: str = _setting("head", "lowest part that is trained: head, or a stage such as layer4 or layer3")
@@ -74,6 +75,8 @@ class TrainConfig:
             _check(entry, getattr(self, entry.name))
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
+        if self.polarity not in ("keep", "fix"):
+            raise ConfigError(f"polarity is '{self.polarity}'", cure="choose keep or fix")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
         if self.head not in ("recipe", "linear", "logistic"):

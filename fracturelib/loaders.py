@@ -56,6 +56,7 @@ class RadiographDataset(Dataset):
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
         self._hashes = self.table["sha256"].tolist() if "sha256" in self.table else [None] * len(self._paths)
+        self._turned = self.table["turned"].tolist() if "turned" in self.table else [False] * len(self._paths)
         self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)
         self._view = torch.zeros(1, dtype=torch.int64)
 
@@ -93,7 +94,8 @@ class RadiographDataset(Dataset):
 
     def _radiograph(self, row: int) -> np.ndarray:
         """The file, uint8 (H, W), if it is still the one that was listed: features are kept under its hash."""
-        return read_radiograph(self.root / self._paths[row], target_side=self.side, sha256=self._hashes[row])
+        file, turn = self.root / self._paths[row], self._turned[row]
+        return read_radiograph(file, target_side=self.side, sha256=self._hashes[row], turn=turn)
 
     def _randomness(self, row: int, view: int) -> AbstractContextManager:
         return seeded(self.seed, "augment", view, self._paths[row])

@@ -130,7 +130,12 @@ class _Trained(NamedTuple):
 def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: bool, keep_conflicts: bool) -> _Start:
     """Read the data and build the model; nothing is written, so that bad data or weights leave no trace."""
     table = read_catalog(
-        config.data, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts, seed=config.seed
+        config.data,
+        strict=strict,
+        make_split=make_split,
+        keep_conflicts=keep_conflicts,
+        polarity=config.polarity,
+        seed=config.seed,
     )
     loaders = make_loaders(table, config)
     # what these validation images cannot serve fails now, not after training
@@ -238,7 +243,12 @@ def _write(folder: Path, start: _Start, tested: Tested, reference: Reference, va
 
 
 def evaluate_run(
-    run: Run, *, data: str | Path | None = None, strict: bool = False, report: str | Path | None = None
+    run: Run,
+    *,
+    data: str | Path | None = None,
+    strict: bool = False,
+    polarity: str | None = None,
+    report: str | Path | None = None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Test numbers and predictions of a saved run, at the run's own threshold and temperature.
 
@@ -246,6 +256,7 @@ def evaluate_run(
         run: from `load_run`.
         data: another folder (an external test); default the run's own data. A folder with just the two class
             folders counts as one test split.
+        polarity: "keep" or "fix" pictures that look inverted; default: as in training.
         report: write `report.html` and `MODEL_CARD.md` of this test into this folder, which is made if missing.
 
     Returns:
@@ -261,6 +272,7 @@ def evaluate_run(
         strict=strict,
         make_split=own["make_split"] and not external,
         keep_conflicts=own["keep_conflicts"],
+        polarity=polarity or run.config.polarity,
         seed=run.config.seed,
     )
     same = fingerprint(table) == own["fingerprint"]
@@ -344,6 +356,7 @@ def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] |
             run.config.data,
             make_split=run.record["data"]["make_split"],
             keep_conflicts=run.record["data"]["keep_conflicts"],
+            polarity=run.config.polarity,
             seed=run.config.seed,
         )
     except FracturelibError:

@@ -21,7 +21,10 @@ from fracturelib.files.tables import from_text
 
 KEYS = ("file", "source_id", "patient_id")  # read as text, so that "007" stays "007"
 # What the folders and the images themselves say is not overruled by a text file; `label` is compared with the folder.
-OWN_COLUMNS = ("path", "split", "label", "width", "height", "mode", "truncated", "sha256", "grey_mean", "grey_std")
+OWN_COLUMNS = (
+    *("path", "split", "label", "width", "height", "mode", "truncated", "sha256", "grey_mean", "grey_std"),
+    *("inverted", "turned"),
+)
 RESERVED = (
     "bit_depth",
     "content",

@@ -11,10 +11,10 @@ from fracturelib.catalog.layout import check_root, layout_error, unusable
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_label, source_ids, split_name
 from fracturelib.catalog.split_list import apply_split_list
-from fracturelib.catalog.table import in_order, inspect_files
+from fracturelib.catalog.table import columns_of, in_order, inspect_files, skipped_files
 from fracturelib.config import SPLITS
 from fracturelib.errors import DataWarning
-from fracturelib.images import named_like_an_image, visible_files
+from fracturelib.images import Polarity, named_like_an_image, visible_files
 
 COLUMNS = (
     "path",
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-def survey(root: str | Path) -> pd.DataFrame:
+def survey(root: str | Path, *, polarity: str = Polarity.KEEP) -> pd.DataFrame:
     """Read a folder of images in any layout, whatever its state.
 
     Unlike `read_catalog`, a missing split or class, an unknown folder or a bad file is no error. The split is that of
@@ -41,12 +41,14 @@ def survey(root: str | Path) -> pd.DataFrame:
 
     Args:
         root: any folder; its `metadata.csv` and its list of a clean split are read as by `read_catalog`.
+        polarity: "fix" turns pictures that look inverted.
 
     Returns:
         one row per usable image, sorted by the folders' split, class and path, with the columns path, split ("all"
         where no folder says), label (-1 where no folder says), source_id, width, height, mode (Pillow's), bit_depth,
-        truncated, sha256, grey_mean, grey_std, content and those of metadata.csv. `attrs["root"]` is the root as given,
-        `attrs["skipped"]` a list of {"path", "problem"} of unusable files.
+        truncated, sha256, grey_mean, grey_std, content and those of metadata.csv; inverted and turned
+        as in `read_catalog`. `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path", "problem",
+        "kind"} of unusable files.
 
     Raises:
         CatalogError: no such folder, no image in it, or a broken metadata.csv.
@@ -59,8 +61,8 @@ def survey(root: str | Path) -> pd.DataFrame:
     table = pd.DataFrame({"path": files})
     table["split"] = [_split(path) for path in files]
     table["label"] = [_label(path) for path in files]
-    table = inspect_files(table, root)
-    skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
+    table = inspect_files(table, root, polarity=polarity)
+    skipped = skipped_files(table)
     table = table[table["problem"].isna()].reset_index(drop=True)
     if table.empty:
         raise unusable("not one file in the data folder is a usable image", root, skipped)
@@ -68,7 +70,7 @@ def survey(root: str | Path) -> pd.DataFrame:
     table = in_order(table, (*SPLITS, NO_SPLIT))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
-        table = apply_split_list(join_metadata(table[list(COLUMNS)], root / "metadata.csv"), root)
+        table = apply_split_list(join_metadata(table[columns_of(table, COLUMNS)], root / "metadata.csv"), root)
     table.attrs = {"root": str(root), "skipped": skipped}
     return table
 

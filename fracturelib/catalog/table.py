@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.splits import deal, group_numbers, grouping_column, join_equal_pixels, resplit
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
-from fracturelib.images import ImageFacts, inspect_image
+from fracturelib.images import ImageFacts, Polarity, inspect_image
 from fracturelib.runtime import available_cores
 from fracturelib.writing.words import counted, few, printable
 
@@ -40,6 +42,7 @@ COLUMNS = (
     "grey_std",
     "content",
 )
+POLARITY_COLUMNS = ("inverted", "turned")  # of a table only where a picture is so
 MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
 
 
@@ -49,6 +52,7 @@ def read_catalog(
     strict: bool = False,
     make_split: bool = False,
     keep_conflicts: bool = False,
+    polarity: str = Polarity.KEEP,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Read a data set laid out as `root/{train,val,test}/{fractured,not fractured}/…`.
@@ -65,6 +69,7 @@ def read_catalog(
         make_split: make a missing val or test from train, by source (and patient, where known), 15 % of the
             files each.
         keep_conflicts: keep files with the same pixels under both labels.
+        polarity: "keep" pictures that look inverted as they are stored, with one warning, or "fix" them.
         seed: of `make_split`.
 
     Returns:
@@ -72,8 +77,9 @@ def read_catalog(
         relative to root), split, label (1 = fractured), source_id (files with the same pixels share one, whatever
         their names and metadata.csv say), width, height (pixels), truncated (bool), sha256 (of the file), grey_mean,
         grey_std (brightness and contrast, 0…1), content (hash of the grey pixels), and those of
-        metadata.csv. `attrs["root"]` is the root as given,
-        `attrs["skipped"]` a list of {"path", "problem"}.
+        metadata.csv. Where a picture looks inverted, there are the columns inverted (bool) and turned (bool: bright and
+        dark are exchanged whenever it is read). `attrs["root"]` is the root as given,
+        `attrs["skipped"]` a list of {"path", "problem", "kind"}; kind says what a file holds instead, or is "".
 
     Raises:
         CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.
@@ -81,13 +87,13 @@ def read_catalog(
     root = Path(root)
     table = apply_split_list(list_files(root), root)
     check_splits(table, root, make_split=make_split)
-    table, skipped = _inspect(table, root, strict)
+    table, skipped = _inspect(table, root, strict=strict, polarity=polarity)
     if not keep_conflicts:
         table, conflicts = _without_conflicts(table)
         skipped += conflicts
     check_classes(table, root, skipped)
     table["source_id"] = source_ids(table["path"])
-    table = join_metadata(table[list(COLUMNS)], root / "metadata.csv")
+    table = join_metadata(table[columns_of(table, COLUMNS)], root / "metadata.csv")
     table = join_equal_pixels(table)
     if make_split:
         table = _make_missing_splits(table, seed)
@@ -102,23 +108,39 @@ def fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps([list(map(str, row)) for row in rows]).encode()).hexdigest()
 
 
-def inspect_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+def inspect_files(table: pd.DataFrame, root: Path, *, polarity: str = Polarity.KEEP) -> pd.DataFrame:
     """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once.
 
     A name that is no UTF-8 is escaped, and makes the file unusable: neither tables nor pages could name it.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
         warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised by the caller
-        found = pool.map(_inspect_named, [root / path for path in table["path"]])
+        found = pool.map(partial(_inspect_named, polarity=polarity), [root / path for path in table["path"]])
         facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))
     return table.assign(path=table["path"].map(printable)).join(pd.DataFrame(facts, index=table.index))
 
 
-def _inspect_named(file: Path) -> ImageFacts:
+def columns_of(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """These columns, and those of polarity where they say something."""
+    return [*columns, *POLARITY_COLUMNS] if table["inverted"].any() else list(columns)
+
+
+def skipped_files(table: pd.DataFrame) -> list[dict[str, str]]:
+    """{"path", "problem", "kind"} of the files that `inspect_files` found unusable."""
+    return table.loc[table["problem"].notna(), ["path", "problem", "kind"]].to_dict("records")
+
+
+def skipped_kinds(skipped: Sequence[dict[str, str]]) -> str:
+    """How many files hold what kind of object, in brackets after a count: " (3 structured reports, 1 DICOMDIR)"."""
+    kinds = Counter(one["kind"] for one in skipped if one.get("kind"))
+    return f" ({', '.join(counted(number, kind) for kind, number in kinds.most_common())})" if kinds else ""
+
+
+def _inspect_named(file: Path, *, polarity: str) -> ImageFacts:
     """The facts of a file whose name can be written into a table; the name of another one is its problem."""
     if printable(str(file)) != str(file):
         return ImageFacts(problem="its name is not UTF-8: rename it")
-    return inspect_image(file)
+    return inspect_image(file, polarity=polarity)
 
 
 def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
@@ -128,17 +150,30 @@ def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
-def _inspect(table: pd.DataFrame, root: Path, strict: bool) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+def _inspect(
+    table: pd.DataFrame, root: Path, *, strict: bool, polarity: str
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """The usable rows with the facts of their files, and the unusable ones with their problems."""
-    table = inspect_files(table, root)
-    skipped = table.loc[table["problem"].notna(), ["path", "problem"]].to_dict("records")
-    cut = table.loc[table["truncated"] & table["problem"].isna(), "path"].tolist()
+    table = inspect_files(table, root, polarity=polarity)
+    skipped, usable = skipped_files(table), table["problem"].isna()
     if skipped:
         named = few([f"{one['path']} ({one['problem']})" for one in skipped])
-        _complain(f"not usable as radiographs: {counted(len(skipped), 'file')}", "skipped", named, root, strict)
+        what = f"not usable as radiographs: {counted(len(skipped), 'file')}{skipped_kinds(skipped)}"
+        _complain(what, "skipped", named, root, strict)
+    usable_rows = table[usable].reset_index(drop=True)
+    cut = usable_rows.loc[usable_rows["truncated"], "path"].tolist()
     if cut:
         _complain(f"truncated: {counted(len(cut), 'JPEG')}", "decoded as far as possible", few(cut), root, strict)
-    return table[table["problem"].isna()].reset_index(drop=True), skipped
+    _warn_of(usable_rows, usable_rows["frames"] > 1, "several pictures in one file: {}, the first one is read")
+    done = "turned" if polarity == Polarity.FIX else "read as stored (polarity 'fix' turns them)"
+    _warn_of(usable_rows, usable_rows["inverted"], "dark bone before bright air, as it seems: {}, " + done)
+    return usable_rows, skipped
+
+
+def _warn_of(table: pd.DataFrame, which: pd.Series, what: str) -> None:
+    paths = table.loc[which, "path"].tolist()
+    if paths:
+        warnings.warn(f"{what.format(counted(len(paths), 'file'))}: {few(paths)}", DataWarning, stacklevel=4)
 
 
 def _complain(what: str, done: str, named: str, root: Path, strict: bool) -> None:

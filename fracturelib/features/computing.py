@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fracturelib.config import TrainConfig
 from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
+from fracturelib.images import READING
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, choose_precision, gathered, is_first, rank_and_size, read_batches
@@ -144,6 +145,7 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
         "transform": describe_transform(dataset.transform),
         "seed": dataset.seed if is_random(steps) else None,
         "side": dataset.side,
+        "reading": READING,
         "versions": {name: importlib.metadata.version(name) for name in DECODING_PACKAGES},
     }
 
@@ -155,5 +157,9 @@ def _keys(dataset: RadiographDataset) -> np.ndarray:
         contents = dataset.table["sha256"].tolist()
     else:
         contents = [hashlib.sha256((dataset.root / path).read_bytes()).hexdigest() for path in paths]
+    if "turned" in dataset.table:
+        contents = [
+            content + " turned" * turned for content, turned in zip(contents, dataset.table["turned"], strict=True)
+        ]
     steps, _ = split_transform(dataset.transform)
     return image_keys(contents, paths if is_random(steps) else [""] * len(paths))

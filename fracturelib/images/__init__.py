@@ -2,16 +2,20 @@
 
 from fracturelib.images.formats import FORMAT_NAMES, IMAGE_SUFFIXES
 from fracturelib.images.listing import is_folder, is_visible, iterate_images, named_like_an_image, visible_files
-from fracturelib.images.reading import ImageFacts, inspect_image, measure_grey, read_radiograph
+from fracturelib.images.polarity import Polarity, looks_inverted
+from fracturelib.images.reading import READING, ImageFacts, inspect_image, measure_grey, read_radiograph
 
 __all__ = [
     "FORMAT_NAMES",
     "IMAGE_SUFFIXES",
+    "READING",
     "ImageFacts",
+    "Polarity",
     "inspect_image",
     "is_folder",
     "is_visible",
     "iterate_images",
+    "looks_inverted",
     "measure_grey",
     "named_like_an_image",
     "read_radiograph",

@@ -17,7 +17,8 @@ class Decoder(Protocol):
         bit_depth: bits per channel.
         reduces: whether `grey` can decode a smaller picture faster.
 
-    A decoder of a format with several pictures in a file says how many as `frames`; the first is read.
+    A decoder of a format with several pictures in a file says how many as `frames` (the first is read), and one of
+    DICOM has `tags`.
     """
 
     @property

@@ -29,8 +29,3 @@ def looks_inverted(grey: NDArray[np.uint8]) -> bool:
     """
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) / 255
     return bool(small.mean() > _BRIGHT_MEAN and (small < _DARK).mean() < _DARK_SHARE)
-
-
-def upright_polarity(grey: NDArray[np.uint8], polarity: str) -> NDArray[np.uint8]:
-    """The picture, turned where it looks inverted and that is to be fixed."""
-    return 255 - grey if polarity == Polarity.FIX and looks_inverted(grey) else grey

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from fracturelib.errors import DataWarning, ImageError
 from fracturelib.images.decoder import Decoder
+from fracturelib.images.dicom import Tags
 from fracturelib.images.formats import open_image
 from fracturelib.images.limits import check_size, read_bytes
 from fracturelib.images.photographs import colour_of
+from fracturelib.images.polarity import Polarity, looks_inverted
 
+READING = 2  # raised when the same file gives other greys than before: features kept from earlier are computed anew
 GREY_SIDE = 64  # brightness and contrast are measured where the short side has at least so many pixels
 
 
@@ -34,6 +37,9 @@ class ImageFacts:
         problem: why the file is unusable, in one sentence; None where it is usable.
         kind: what an unusable file holds, where that is known, such as a structured report; "" otherwise.
         frames: pictures in the file; the first is read.
+        inverted: the picture as stored shows dark bone, as far as `looks_inverted` can tell.
+        tags: what a DICOM file says of patient, study and view; None for other formats.
+        turned: its greys were turned, as whoever asked wanted; content, brightness and contrast are those after that.
     """
 
     width: int = 0
@@ -48,10 +54,18 @@ class ImageFacts:
     problem: str | None = None
     kind: str = ""
     frames: int = 1
+    inverted: bool = False
+    turned: bool = False
+    tags: Tags | None = None
 
 
 def read_radiograph(
-    path: str | Path, *, target_side: int | None = None, strict: bool = False, sha256: str | None = None
+    path: str | Path,
+    *,
+    target_side: int | None = None,
+    strict: bool = False,
+    sha256: str | None = None,
+    turn: bool = False,
 ) -> NDArray[np.uint8]:
     """Read one file as a greyscale radiograph, with bright bone as stored.
 
@@ -67,6 +81,7 @@ def read_radiograph(
             least `target_side`.
         strict: refuse a JPEG that ends early instead of decoding it as far as it goes.
         sha256: of the file as it was when it was listed; refuse one that was changed since.
+        turn: exchange bright and dark.
 
     Returns:
         uint8 array, (H, W).
@@ -95,11 +110,14 @@ def read_radiograph(
             cause="an interrupted copy or download",
             cure="fetch the file again, or read it without the strict setting",
         )
-    return pixels
+    return 255 - pixels if turn else pixels
 
 
-def inspect_image(path: str | Path) -> ImageFacts:
-    """The facts of one file, read once and decoded wholly; never raises for bad content."""
+def inspect_image(path: str | Path, *, polarity: str = Polarity.KEEP) -> ImageFacts:
+    """The facts of one file, read once and decoded wholly; never raises for bad content.
+
+    With polarity "fix" a picture that looks inverted is turned before it is measured.
+    """
     facts = ImageFacts()
     try:
         data = read_bytes(path)
@@ -107,16 +125,28 @@ def inspect_image(path: str | Path) -> ImageFacts:
         decoder = open_image(data)
         width, height = decoder.size
         facts = replace(facts, width=width, height=height, mode=decoder.mode, bit_depth=decoder.bit_depth)
-        facts = replace(facts, frames=_frames(decoder))
+        facts = replace(facts, frames=_frames(decoder), tags=getattr(decoder, "tags", None))
         pixels, truncated = _decode(decoder, None)
         small = _decode(decoder, GREY_SIDE)[0] if decoder.reduces else pixels
     except ImageError as error:
         return replace(facts, problem=error.what, kind=error.kind)
+    inverted = looks_inverted(pixels)
+    turned = inverted and polarity == Polarity.FIX
+    if turned:
+        pixels, small = 255 - pixels, 255 - small
     height, width = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
     mean, spread = _mean_and_spread(small)
     return replace(
-        facts, width=width, height=height, truncated=truncated, content=digest, grey_mean=mean, grey_std=spread
+        facts,
+        width=width,
+        height=height,
+        truncated=truncated,
+        content=digest,
+        grey_mean=mean,
+        grey_std=spread,
+        inverted=inverted,
+        turned=turned,
     )
 
 
