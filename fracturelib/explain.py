@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fracturelib.catalog import BOX, root_of, with_boxes
+from fracturelib.catalog import BOX, polarities, root_of, with_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
@@ -95,8 +95,11 @@ def heat_maps(model: FractureClassifier, rows: pd.DataFrame, config: TrainConfig
     transform = eval_transform(config)
     found = []
     for start in range(0, len(rows), config.batch_size):
-        paths = rows["path"].iloc[start : start + config.batch_size]
-        pictures = [read_radiograph(Path(root) / path, target_side=config.image_size) for path in paths]
+        part = rows.iloc[start : start + config.batch_size]
+        pictures = [
+            read_radiograph(Path(root) / path, target_side=config.image_size, polarity=polarity)
+            for path, polarity in zip(part["path"], polarities(part), strict=True)
+        ]
         found.append(grad_cam(model, torch.stack([transform(picture) for picture in pictures])))
     return np.concatenate(found) if found else np.zeros((0, config.image_size, config.image_size))
 
@@ -220,8 +223,8 @@ def occlusion(
     root = root_of(table, root)
     transform, device = eval_transform(config), next(model.parameters()).device
     chances, kept = [], []
-    for number, row in enumerate(rows.itertuples()):
-        image = read_radiograph(root / row.path, target_side=config.image_size)
+    for number, (row, polarity) in enumerate(zip(rows.itertuples(), polarities(rows), strict=True)):
+        image = read_radiograph(root / row.path, target_side=config.image_size, polarity=polarity)
         rng = np.random.default_rng([config.seed, number])
         box = _pixels(row, image.shape)
         other = _elsewhere(image, box, rng)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
-from fracturelib.catalog import root_of, shared_sources
+from fracturelib.catalog import polarities, root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.images import read_radiograph
@@ -56,7 +56,7 @@ class RadiographDataset(Dataset):
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
         self._hashes = self.table["sha256"].tolist() if "sha256" in self.table else [None] * len(self._paths)
-        self._turned = self.table["turned"].tolist() if "turned" in self.table else [False] * len(self._paths)
+        self._polarities = polarities(self.table)
         self._labels = torch.tensor(self.table["label"].to_numpy(), dtype=torch.float32)
         self._view = torch.zeros(1, dtype=torch.int64)
 
@@ -94,8 +94,8 @@ class RadiographDataset(Dataset):
 
     def _radiograph(self, row: int) -> np.ndarray:
         """The file, uint8 (H, W), if it is still the one that was listed: features are kept under its hash."""
-        file, turn = self.root / self._paths[row], self._turned[row]
-        return read_radiograph(file, target_side=self.side, sha256=self._hashes[row], turn=turn)
+        file, polarity = self.root / self._paths[row], self._polarities[row]
+        return read_radiograph(file, target_side=self.side, sha256=self._hashes[row], polarity=polarity)
 
     def _randomness(self, row: int, view: int) -> AbstractContextManager:
         return seeded(self.seed, "augment", view, self._paths[row])

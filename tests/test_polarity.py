@@ -47,7 +47,7 @@ def test_negatives_are_told_from_radiographs(tmp_path: Path) -> None:
         assert (one.inverted, one.turned, other.inverted, other.turned) == (False, False, True, False)
         assert fixed.turned and (fixed.content, fixed.grey_mean) == (one.content, pytest.approx(one.grey_mean))
         assert fixed.sha256 == other.sha256
-        assert np.array_equal(read_radiograph(tmp_path / "b.png", turn=True), limb(seed))
+        assert np.array_equal(read_radiograph(tmp_path / "b.png", polarity="turn"), limb(seed))
 
 
 def test_kept_polarity_is_said_once_and_changes_nothing(mixed: Path) -> None:

@@ -14,8 +14,9 @@ import pandas as pd
 from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
 from fracturelib.audit.reading import appearance_table, read_all
 from fracturelib.files import MARK, replaced
+from fracturelib.images import Polarity
 
-METHOD = "2"  # of this package; findings of another one are not taken over
+METHOD = "3"  # of this package; findings of another one are not taken over
 _WORDS = ("how",)  # columns of the links that are text
 
 
@@ -31,9 +32,9 @@ class Findings(NamedTuple):
     problems: list[dict[str, str]]
 
 
-def find(root: Path, paths: Sequence[str], *, progress: bool = True) -> Findings:
-    """Read every file below `root` once and compare them."""
-    reads = read_all(root, paths, progress=progress)
+def find(root: Path, paths: Sequence[str], polarities: Sequence[Polarity], *, progress: bool = True) -> Findings:
+    """Read every file below `root` once, each in its polarity, and compare them."""
+    reads = read_all(root, paths, polarities, progress=progress)
     rows = np.array([row for row, read in enumerate(reads) if read.picture is not None], dtype=int)
     problems = [
         {"path": path, "problem": read.problem} for path, read in zip(paths, reads, strict=True) if read.problem

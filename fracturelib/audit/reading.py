@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError
-from fracturelib.images import read_radiograph
+from fracturelib.images import Polarity, read_radiograph
 from fracturelib.runtime import available_cores
 
 LEVELS = 16  # bins of the histogram
@@ -38,18 +38,18 @@ class Read(NamedTuple):
     problem: str | None = None
 
 
-def read_all(root: Path, paths: Sequence[str], *, progress: bool = True) -> list[Read]:
+def read_all(root: Path, paths: Sequence[str], polarities: Sequence[Polarity], *, progress: bool = True) -> list[Read]:
     """`read_one` of every file, in order."""
     with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:  # OpenCV and Pillow free the GIL
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        found = pool.map(read_one, [root / path for path in paths])
+        found = pool.map(read_one, [root / path for path in paths], polarities)
         return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))
 
 
-def read_one(file: Path) -> Read:
+def read_one(file: Path, polarity: str = Polarity.KEEP) -> Read:
     """Keypoints, appearance and a hash of the pixels of one file."""
     try:
-        pixels = read_radiograph(file, target_side=SIDE)
+        pixels = read_radiograph(file, target_side=SIDE, polarity=polarity)
     except ImageError as error:
         return Read(None, None, {}, "", error.what)
     digest = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()

@@ -11,8 +11,9 @@ from fracturelib.audit import findings
 from fracturelib.audit.inventory import inventory_facts, problem_table
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
-from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe, root_of
+from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe, polarities, root_of
 from fracturelib.errors import CatalogError
+from fracturelib.writing.words import few
 
 FINDINGS = "findings.npz"
 
@@ -125,11 +126,12 @@ def audit(
 
 def _findings(table: pd.DataFrame, root: Path, file: Path | None, *, progress: bool) -> findings.Findings:
     """From the memory where it is about these files; else found, and kept there."""
-    paths, hashes = table["path"].tolist(), table["sha256"].tolist()
+    paths, ways = table["path"].tolist(), polarities(table)
+    hashes = [f"{sha256} {way}" for sha256, way in zip(table["sha256"], ways, strict=True)]
     known = None if file is None else findings.load(file, hashes)
     if known is not None:
         return known
-    found = findings.find(root, paths, progress=progress)
+    found = findings.find(root, paths, ways, progress=progress)
     if file is not None:
         findings.save(found, file, hashes)
     return found
@@ -148,6 +150,10 @@ def _notes(table: pd.DataFrame) -> list[str]:
         notes.append("No folder is named train, val or test: leaks between splits cannot be looked for.")
     elif len(set(table["split"])) == 1:
         notes.append(f"There is one split only ({table['split'].iloc[0]}): leaks between splits cannot be looked for.")
+    if "inverted" in table and table["inverted"].any():
+        done = "turned" if table["turned"].any() else "taken as stored"
+        names = few(table.loc[table["inverted"], "path"].tolist())
+        notes.append(f"{int(table['inverted'].sum())} pictures look inverted (dark bone), {done}: {names}.")
     labels = set(table["label"]) - {UNKNOWN}
     if not labels:
         notes.append("No folder is named after a class: labels and shortcuts cannot be looked at.")

@@ -1,7 +1,7 @@
 """A folder tree → the one table that describes a data set; its splits by source or patient."""
 
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_name, source_id_from_name
-from fracturelib.catalog.selecting import BOX, root_of, rows, with_boxes
+from fracturelib.catalog.selecting import BOX, polarities, root_of, rows, with_boxes
 from fracturelib.catalog.splits import describe, resplit, shared_sources
 from fracturelib.catalog.survey import survey
 from fracturelib.catalog.table import fingerprint, read_catalog
@@ -13,6 +13,7 @@ __all__ = [
     "class_name",
     "describe",
     "fingerprint",
+    "polarities",
     "read_catalog",
     "resplit",
     "root_of",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fracturelib.config import POSITIVE
 from fracturelib.errors import CatalogError
+from fracturelib.images import Polarity
 
 BOX = ("bbox_x", "bbox_y", "bbox_w", "bbox_h")  # left, top, width, height of a fracture in pixels of the file
 
@@ -27,6 +28,13 @@ def root_of(table: pd.DataFrame, root: str | Path | None = None) -> Path:
             cure="pass root=..., the folder that the paths are relative to",
         )
     return Path(root)
+
+
+def polarities(table: pd.DataFrame) -> list[Polarity]:
+    """How the picture of each row is to be read: as `read_catalog` decided when it made the table."""
+    if "turned" not in table:
+        return [Polarity.KEEP] * len(table)
+    return [Polarity.TURN if turned else Polarity.KEEP for turned in table["turned"]]
 
 
 def rows(table: pd.DataFrame, selection: Any) -> pd.DataFrame:

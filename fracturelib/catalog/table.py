@@ -27,7 +27,7 @@ from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import ImageFacts, Polarity, inspect_image
 from fracturelib.runtime import available_cores
-from fracturelib.writing.words import counted, few, printable
+from fracturelib.writing.words import counted, few, in_brackets, printable
 
 COLUMNS = (
     "path",
@@ -130,12 +130,6 @@ def skipped_files(table: pd.DataFrame) -> list[dict[str, str]]:
     return table.loc[table["problem"].notna(), ["path", "problem", "kind"]].to_dict("records")
 
 
-def skipped_kinds(skipped: Sequence[dict[str, str]]) -> str:
-    """How many files hold what kind of object, in brackets after a count: " (3 structured reports, 1 DICOMDIR)"."""
-    kinds = Counter(one["kind"] for one in skipped if one.get("kind"))
-    return f" ({', '.join(counted(number, kind) for kind, number in kinds.most_common())})" if kinds else ""
-
-
 def _inspect_named(file: Path, *, polarity: str) -> ImageFacts:
     """The facts of a file whose name can be written into a table; the name of another one is its problem."""
     if printable(str(file)) != str(file):
@@ -158,7 +152,8 @@ def _inspect(
     skipped, usable = skipped_files(table), table["problem"].isna()
     if skipped:
         named = few([f"{one['path']} ({one['problem']})" for one in skipped])
-        what = f"not usable as radiographs: {counted(len(skipped), 'file')}{skipped_kinds(skipped)}"
+        kinds = Counter(one["kind"] for one in skipped if one["kind"])
+        what = f"not usable as radiographs: {counted(len(skipped), 'file')}{in_brackets(kinds)}"
         _complain(what, "skipped", named, root, strict)
     usable_rows = table[usable].reset_index(drop=True)
     cut = usable_rows.loc[usable_rows["truncated"], "path"].tolist()
@@ -201,7 +196,7 @@ def _without_conflicts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
     )
     problem = "same content as a file of the other class"
     return table[~conflict].reset_index(drop=True), [
-        {"path": path, "problem": problem} for path in table.loc[conflict, "path"]
+        {"path": path, "problem": problem, "kind": ""} for path in table.loc[conflict, "path"]
     ]
 
 

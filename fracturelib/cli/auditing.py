@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fracturelib.cli.shared import NOTICE, SEED, add_command
+from fracturelib.cli.shared import NOTICE, SEED, add_command, add_data_options
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
@@ -28,6 +28,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="write a new split by source as DIR/clean_split.csv; no image is moved, later commands use it",
     )
+    add_data_options(parser)
     parser.add_argument("--seed", type=SEED, default=0, help="seed of --clean-split (default: %(default)s)")
 
 
@@ -46,7 +47,7 @@ def _audit(options: argparse.Namespace) -> int:
     folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
     check_audit_folder(folder)
     check_corrections(options.folder, metadata=options.write_metadata, clean_split=options.clean_split)
-    table = survey(options.folder)
+    table = survey(options.folder, polarity=options.polarity or "keep")
     folder.mkdir(parents=True, exist_ok=True)
     result = audit(table, names=not options.no_names, memory=folder)
     print("\n".join(summary(result)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fracturelib.cli.shared import NOTICE, add_command, csv_file, print_differences, print_metrics
+from fracturelib.cli.shared import NOTICE, add_command, add_data_options, csv_file, print_differences, print_metrics
 from fracturelib.errors import EvaluationError
 from fracturelib.files.tables import safe_table
 from fracturelib.writing.numbers import estimate, percent
@@ -24,6 +24,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write one row per image to this file")
     parser.add_argument("--report", metavar="FOLDER", help="write report.html and MODEL_CARD.md into this folder")
     parser.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
+    add_data_options(parser)
 
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
@@ -46,7 +47,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.report is not None:
         check_report_folder(options.report, outside=[options.folder])
     with csv_file(options.csv, columns=FIRST_COLUMNS, outside=[options.folder]) as file:
-        evaluation, predictions = evaluate_run(run, data=options.data, strict=options.strict, report=options.report)
+        evaluation, predictions = evaluate_run(
+            run, data=options.data, strict=options.strict, polarity=options.polarity, report=options.report
+        )
         safe_table(predictions).to_csv(file, index=False, lineterminator="\n")
     external = evaluation.set_name == "external test"
     if evaluation.set_name == "overlapping test":

@@ -11,7 +11,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracturelib.cli.shared import NOTICE, add_command, csv_file
+from fracturelib.cli.shared import NOTICE, add_command, add_data_options, csv_file
 from fracturelib.files.tables import as_text, safe_table
 from fracturelib.writing.numbers import number
 from fracturelib.writing.verdicts import Answer, Doubt, doubt_told
@@ -42,6 +42,7 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--explain", metavar="DIR", help="write one small page per picture into this folder")
     parser.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
+    add_data_options(parser)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -68,7 +69,13 @@ def _predict(options: argparse.Namespace) -> int:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(tally.columns)
         rows = predict_stream(
-            run, options.paths, strict=options.strict, limits=limits, groups=groups, keep_ids=options.keep_ids
+            run,
+            options.paths,
+            strict=options.strict,
+            limits=limits,
+            groups=groups,
+            keep_ids=options.keep_ids,
+            polarity=options.polarity,
         )
         for row in rows:
             writer.writerow(["" if isinstance(cell, float) and isnan(cell) else as_text(cell) for cell in row])

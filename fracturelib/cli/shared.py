@@ -52,6 +52,15 @@ def number_from(low: float, high: float, kind: type = int) -> Callable[[str], fl
     return number
 
 
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """How the pictures are read, where no run's own settings are asked for."""
+    parser.add_argument(
+        "--polarity",
+        choices=("keep", "fix"),
+        help="what to do with pictures that look inverted (dark bone); default: what the run does, else keep",
+    )
+
+
 SEED = number_from(0, 2**31 - 1)
 
 

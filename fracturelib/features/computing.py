@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from fracturelib.catalog import polarities
 from fracturelib.config import TrainConfig
 from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
-from fracturelib.images import READING
+from fracturelib.images import READING, Polarity
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, choose_precision, gathered, is_first, rank_and_size, read_batches
@@ -157,9 +158,9 @@ def _keys(dataset: RadiographDataset) -> np.ndarray:
         contents = dataset.table["sha256"].tolist()
     else:
         contents = [hashlib.sha256((dataset.root / path).read_bytes()).hexdigest() for path in paths]
-    if "turned" in dataset.table:
-        contents = [
-            content + " turned" * turned for content, turned in zip(contents, dataset.table["turned"], strict=True)
-        ]
+    contents = [
+        content if polarity == Polarity.KEEP else f"{content} {polarity}"
+        for content, polarity in zip(contents, polarities(dataset.table), strict=True)
+    ]
     steps, _ = split_transform(dataset.transform)
     return image_keys(contents, paths if is_random(steps) else [""] * len(paths))

@@ -14,10 +14,11 @@ _DARK, _DARK_SHARE = 0.15, 0.1
 
 
 class Polarity(StrEnum):
-    """What is done with a picture that looks inverted: KEEP it as it is stored and say so, or FIX it."""
+    """How a picture is read: KEEP it as stored; FIX it, if it looks inverted; TURN it, as was decided before."""
 
     KEEP = "keep"
     FIX = "fix"
+    TURN = "turn"
 
 
 def looks_inverted(grey: NDArray[np.uint8]) -> bool:
@@ -29,3 +30,8 @@ def looks_inverted(grey: NDArray[np.uint8]) -> bool:
     """
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) / 255
     return bool(small.mean() > _BRIGHT_MEAN and (small < _DARK).mean() < _DARK_SHARE)
+
+
+def is_turned(grey: NDArray[np.uint8], polarity: str) -> bool:
+    """Whether bright and dark of a picture (H, W) are to be exchanged."""
+    return polarity == Polarity.TURN or (polarity == Polarity.FIX and looks_inverted(grey))

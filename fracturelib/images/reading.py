@@ -16,7 +16,7 @@ from fracturelib.images.dicom import Tags
 from fracturelib.images.formats import open_image
 from fracturelib.images.limits import check_size, read_bytes
 from fracturelib.images.photographs import colour_of
-from fracturelib.images.polarity import Polarity, looks_inverted
+from fracturelib.images.polarity import Polarity, is_turned, looks_inverted
 
 READING = 2  # raised when the same file gives other greys than before: features kept from earlier are computed anew
 GREY_SIDE = 64  # brightness and contrast are measured where the short side has at least so many pixels
@@ -65,7 +65,7 @@ def read_radiograph(
     target_side: int | None = None,
     strict: bool = False,
     sha256: str | None = None,
-    turn: bool = False,
+    polarity: str = Polarity.KEEP,
 ) -> NDArray[np.uint8]:
     """Read one file as a greyscale radiograph, with bright bone as stored.
 
@@ -81,7 +81,7 @@ def read_radiograph(
             least `target_side`.
         strict: refuse a JPEG that ends early instead of decoding it as far as it goes.
         sha256: of the file as it was when it was listed; refuse one that was changed since.
-        turn: exchange bright and dark.
+        polarity: "keep", "fix" (exchange bright and dark if it looks inverted) or "turn" (in any case).
 
     Returns:
         uint8 array, (H, W).
@@ -110,7 +110,7 @@ def read_radiograph(
             cause="an interrupted copy or download",
             cure="fetch the file again, or read it without the strict setting",
         )
-    return 255 - pixels if turn else pixels
+    return 255 - pixels if is_turned(pixels, polarity) else pixels
 
 
 def inspect_image(path: str | Path, *, polarity: str = Polarity.KEEP) -> ImageFacts:
@@ -130,8 +130,7 @@ def inspect_image(path: str | Path, *, polarity: str = Polarity.KEEP) -> ImageFa
         small = _decode(decoder, GREY_SIDE)[0] if decoder.reduces else pixels
     except ImageError as error:
         return replace(facts, problem=error.what, kind=error.kind)
-    inverted = looks_inverted(pixels)
-    turned = inverted and polarity == Polarity.FIX
+    inverted, turned = looks_inverted(pixels), is_turned(pixels, polarity)
     if turned:
         pixels, small = 255 - pixels, 255 - small
     height, width = pixels.shape

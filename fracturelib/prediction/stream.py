@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,6 +28,7 @@ from fracturelib.runs import Run
 from fracturelib.runtime import choose_device, read_batches
 from fracturelib.transforms import eval_transform, split_transform
 from fracturelib.writing.verdicts import Answer, Doubt
+from fracturelib.writing.words import in_brackets
 
 NAMED_AT_MOST = 5  # files in one warning
 BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # images; a larger batch is no faster, and takes more memory
@@ -75,6 +77,7 @@ def predict_stream(
     limits: Limits | None = None,
     groups: Groups | None = None,
     keep_ids: bool = False,
+    polarity: str | None = None,
 ) -> Iterator[Predicted]:
     """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
 
@@ -85,6 +88,7 @@ def predict_stream(
         limits: where answers change; default: those of the run.
         groups: collects patients and studies, files that cannot be read included.
         keep_ids: give the ids of patients and studies as they are, not as numbers.
+        polarity: "keep" or "fix" pictures that look inverted; default: as in training.
 
     Yields:
         One row per readable file, in the order of the files.
@@ -104,7 +108,8 @@ def predict_stream(
     identities = Identities(paths, keep=keep_ids)
 
     def read(file: Path) -> _Read:
-        return _read_as_far_as_possible(file, looker.grey, side=run.config.image_size, strict=strict)
+        how = polarity or run.config.polarity
+        return _read_as_far_as_possible(file, looker.grey, side=run.config.image_size, strict=strict, polarity=how)
 
     batches = read_batches(
         read, tqdm(files, "predicting", unit="image", delay=2), size=BATCH[device.type], device=device
@@ -157,6 +162,7 @@ class _Read(NamedTuple):
     image: torch.Tensor | None
     doubt: Doubt = Doubt.NONE
     problem: str = ""
+    kind: str = ""
     truncated: bool = False
 
 
@@ -208,19 +214,19 @@ class _Looker:
         return distances.tolist(), [Doubt(doubt) for doubt in doubts]
 
 
-def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool) -> _Read:
+def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool, polarity: str) -> _Read:
     truncated = False
     try:
-        picture = read_radiograph(file, target_side=side, strict=True)
+        picture = read_radiograph(file, target_side=side, strict=True, polarity=polarity)
     except ImageError:
         if strict:
             raise
         truncated = True
     try:
-        picture = read_radiograph(file, target_side=side) if truncated else picture
+        picture = read_radiograph(file, target_side=side, polarity=polarity) if truncated else picture
         return _Read(file, grey(picture), doubt_about(picture, measure_colour(file)), truncated=truncated)
     except ImageError as error:
-        return _Read(file, None, problem=error.what)
+        return _Read(file, None, problem=error.what, kind=error.kind)
 
 
 @dataclass
@@ -230,6 +236,7 @@ class _Troubles:
     labelled: int = 0
     skipped: int = 0
     cut: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     skipped_names: list[str] = field(default_factory=list)
     cut_names: list[str] = field(default_factory=list)
 
@@ -237,6 +244,7 @@ class _Troubles:
         bad = [f"{one.file} ({one.problem})" for one in batch if one.image is None]
         cut = [str(one.file) for one in batch if one.truncated]
         self.labelled += sum(class_label(one.file.parent.name) is not None for one in batch)
+        self.kinds.update(one.kind for one in batch if one.kind)
         self.skipped, self.cut = self.skipped + len(bad), self.cut + len(cut)
         self.skipped_names = (self.skipped_names + bad)[:NAMED_AT_MOST]
         self.cut_names = (self.cut_names + cut)[:NAMED_AT_MOST]
@@ -249,7 +257,8 @@ class _Troubles:
             raise ImageError("none of the files can be read", file=named, cure=cure)
         sentences = []
         if self.skipped:
-            sentences.append(f"not usable as radiographs: {self.skipped} of the files, skipped: {named}")
+            kinds = in_brackets(self.kinds)
+            sentences.append(f"not usable as radiographs: {self.skipped} of the files{kinds}, skipped: {named}")
         if self.cut:
             files = ", ".join(self.cut_names)
             sentences.append(f"truncated: {self.cut} of the files, decoded as far as possible: {files}")

@@ -51,7 +51,7 @@ def case_pages(
 def case_page(row: Predicted, run: Run, limits: Limits) -> str:
     """The page as HTML, in one file."""
     file = Path(row.path)
-    picture = _shrunk(read_radiograph(file, target_side=THUMBNAIL_SIDE))
+    picture = _shrunk(read_radiograph(file, target_side=THUMBNAIL_SIDE, polarity=run.config.polarity))
     heat = None if row.reason not in (Doubt.NONE, Doubt.UNSURE) else _heat(run, file)
     reference = run.reference
     near = [] if reference is None else nearest_cases(run.model, reference, run.config, [file])[0]

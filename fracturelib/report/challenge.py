@@ -18,7 +18,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from fracturelib.catalog import BOX
+from fracturelib.catalog import BOX, polarities
 from fracturelib.catalog.cases import CASES, choose_cases
 from fracturelib.errors import RunError
 from fracturelib.evaluation.consequences import probability_cells
@@ -66,8 +66,8 @@ def write_challenge(
     chosen = choose_cases(predictions, count=count, seed=seed)
     heat = heat_maps(run.model.to("cpu"), chosen, run.config, root=root)
     cases = [
-        Case(read_radiograph(root / row.path, sha256=getattr(row, "sha256", None)), warm, row)
-        for row, warm in zip(chosen.itertuples(), heat, strict=True)
+        Case(read_radiograph(root / row.path, sha256=getattr(row, "sha256", None), polarity=polarity), warm, row)
+        for row, warm, polarity in zip(chosen.itertuples(), heat, polarities(chosen), strict=True)
     ]
     pictures = "simulated pictures" if (root / SIMULATION).is_file() else f"data set “{root.resolve().name}”"
     content = {

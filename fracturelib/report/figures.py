@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from fracturelib import plots
-from fracturelib.catalog import root_of
+from fracturelib.catalog import polarities, root_of
 from fracturelib.config import POSITIVE
 from fracturelib.errors import CatalogError, ImageError
 from fracturelib.evaluation import Evaluation, apply_temperature
@@ -185,9 +185,9 @@ def shown_pictures(chosen: pd.DataFrame, tested: Tested) -> list[Shown]:
     """
     sizes = tested.table.set_index("path")[["width", "height"]]
     found = []
-    for row in chosen.itertuples():
+    for row, polarity in zip(chosen.itertuples(), polarities(chosen), strict=True):
         try:
-            image = _thumbnail(root_of(tested.table) / row.path)
+            image = _thumbnail(root_of(tested.table) / row.path, polarity)
         except (CatalogError, ImageError, OSError):
             image = None
         box = None
@@ -228,9 +228,9 @@ def image_uri(image: np.ndarray, box: tuple[float, float, float, float] | None =
     return data_uri(buffer.getvalue(), "image/jpeg")
 
 
-def _thumbnail(path: Path) -> np.ndarray:
+def _thumbnail(path: Path, polarity: str) -> np.ndarray:
     """Greyscale (H, W) with a short side of at most about twice `THUMBNAIL_SIDE`."""
-    image = read_radiograph(path, target_side=THUMBNAIL_SIDE)
+    image = read_radiograph(path, target_side=THUMBNAIL_SIDE, polarity=polarity)
     return image[:: max(1, min(image.shape) // THUMBNAIL_SIDE), :: max(1, min(image.shape) // THUMBNAIL_SIDE)]
 
 

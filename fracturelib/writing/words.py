@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -23,6 +23,12 @@ def printable(name: str) -> str:
 def counted(number: int, noun: str) -> str:
     """The number with its noun: 1 file, 2 files."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def in_brackets(numbers: Mapping[str, int]) -> str:
+    """How many of what, after a count: " (3 structured reports, 1 DICOMDIR)"; "" where there are none."""
+    most_first = sorted(numbers.items(), key=lambda one: -one[1])
+    return f" ({', '.join(counted(number, noun) for noun, number in most_first)})" if numbers else ""
 
 
 def wrap(text: str, width: int) -> str:
