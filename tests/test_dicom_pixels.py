@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -185,3 +186,22 @@ def test_colour_becomes_luminance_and_floats_are_read(tmp_path: Path) -> None:
     dataset.FloatPixelData, dataset.BitsAllocated = values.tobytes(), 32
     read = read_radiograph(save_dicom(tmp_path / "b.dcm", dataset))
     assert np.abs(read - np.interp(values, counted_range(values), [0, 255])).max() <= 0.6
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("depth", ["8", "12", "16"])
+def test_a_smaller_picture_from_jpeg_2000_is_the_same_picture(tmp_path: Path, photometric: str, depth: str) -> None:
+    dtype, bits = DEPTHS[depth]
+    values = cv2.resize(limb(dtype, bits), (900, 1100), interpolation=cv2.INTER_CUBIC)
+    tags = {"PhotometricInterpretation": photometric, "WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
+    path = compressed(save_dicom(tmp_path / "a.dcm", make_dataset(values, bits=bits, **tags)), JPEG2000Lossless)
+    whole = read_radiograph(path)
+    for side in (700, 220, 100, 20):
+        read = read_radiograph(path, target_side=side)
+        assert min(read.shape) >= min(2 * side, 900)
+        ends = [cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA).astype(int) for one in (read, whole)]
+        assert np.abs(ends[0] - ends[1]).mean() < 1.5
+    assert read.shape == (138, 113)  # an eighth
+    unshown = make_dataset(values, bits=bits)  # its range of greys depends on all pixels
+    path = compressed(save_dicom(tmp_path / "b.dcm", unshown), JPEG2000Lossless)
+    assert read_radiograph(path, target_side=20).shape == (1100, 900)

@@ -12,7 +12,7 @@ from fracturelib.images.decoder import Decoder
 from fracturelib.images.dicom.kinds import Kind, kind_of
 from fracturelib.images.dicom.parsing import damaged, is_dicom, parse
 from fracturelib.images.dicom.rendering import grey_picture
-from fracturelib.images.dicom.stored import stored_values
+from fracturelib.images.dicom.stored import can_reduce, reduced_values, stored_values
 from fracturelib.images.dicom.tags import numbers, tags_of
 
 NAMES: tuple[str, ...] = ("DICOM",)
@@ -48,8 +48,6 @@ def _no_radiograph(kind: Kind) -> ImageError:
 class _DicomPicture:
     """See `Decoder`."""
 
-    reduces = False
-
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
         columns, rows = numbers(dataset, "Columns"), numbers(dataset, "Rows")
@@ -57,11 +55,14 @@ class _DicomPicture:
             raise damaged("it does not say how large its picture is")
         self.size = int(columns[0]), int(rows[0])
         self.bit_depth = int((numbers(dataset, "BitsStored") or numbers(dataset, "BitsAllocated") or [0])[0])
-        self.tags = tags_of(dataset)
+        self.tags, self.reduces = tags_of(dataset), can_reduce(dataset)
         self.mode, self.frames = self.tags.photometric, self.tags.frames
 
     def grey(self, target_side: int | None) -> tuple[NDArray[np.uint8], bool]:
-        stored = stored_values(self._dataset)
+        if target_side is not None and self.reduces:
+            stored = reduced_values(self._dataset, target_side)
+        else:
+            stored = stored_values(self._dataset)
         try:
             return grey_picture(stored, self._dataset), False
         except Exception as error:  # a LUT or a palette that is no list of numbers; the error's text may hold values
