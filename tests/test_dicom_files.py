@@ -107,6 +107,22 @@ def test_of_several_frames_the_first_is_read_with_a_warning(tmp_path: Path) -> N
     assert inspect_image(path).frames == 2
 
 
+@pytest.mark.parametrize("name", ["RLE", "JPEG lossless", "JPEG-LS", "JPEG 2000"])
+@pytest.mark.parametrize("tags", [{"Rows": 3000, "Columns": 3000}, {"Columns": 47}, {"SamplesPerPixel": 3}])
+def test_tags_that_do_not_describe_the_compressed_picture(
+    tmp_path: Path, encoded: dict[str, bytes], name: str, tags: dict[str, int]
+) -> None:
+    """GDCM ends the whole program on some of these."""
+    path = tmp_path / "a.dcm"
+    path.write_bytes(encoded[name])
+    dataset = pydicom.dcmread(path)
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
+    problem = problem_of(path, path.read_bytes())
+    assert problem is None if name == "RLE" and "Rows" not in tags and "Columns" in tags else DAMAGED in problem
+
+
 @pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "PixelData", "PhotometricInterpretation"])
 def test_without_an_element_that_is_needed(tmp_path: Path, keyword: str) -> None:
     dataset = make_dataset(VALUES)

@@ -16,6 +16,8 @@ from fracturelib.images.dicom.parsing import damaged, missing_package, value_of
 # GDCM ends the whole program on some damaged files of these; Pillow, with the same OpenJPEG inside, says what is wrong.
 _BY_PILLOW = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _MOST_STEPS = 3  # of halving; Pillow fails at 1/16
+# Start of a frame in JPEG (ITU-T T.81, table B.1: all of its processes) and in JPEG-LS (T.87).
+_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _COD, _LEVELS = b"\xff\x52", 9  # a marker of JPEG 2000, and where after it the number of decompositions stands
 
 
@@ -40,11 +42,10 @@ def reduced_values(dataset: Any, target_side: int) -> NDArray[Any]:
     Raises:
         ImageError: it cannot be decompressed.
     """
-    from pydicom.encaps import get_frame
     from pydicom.pixels.utils import get_j2k_parameters
 
     try:
-        frame = get_frame(dataset.PixelData, 0, number_of_frames=int(value_of(dataset, "NumberOfFrames") or 1))
+        frame = _first_frame(dataset)
         image: Any = Image.open(io.BytesIO(frame), formats=["JPEG2000"])
         if image.size != (dataset.Columns, dataset.Rows) or image.mode not in ("L", "I;16"):
             raise ValueError("the picture is not the one that the tags describe")
@@ -66,10 +67,39 @@ def stored_values(dataset: Any) -> NDArray[Any]:
     from pydicom.pixels import pixel_array
 
     plugin = _plugin(dataset)
+    if plugin == "gdcm" and not _is_as_described(dataset):
+        raise damaged("its compressed picture is not of the size that its tags say")
     try:
         return pixel_array(dataset, index=0, decoding_plugin=plugin)
     except Exception as error:  # each decoder has its own kinds of error for damaged pixels
         raise damaged("its pixels are cut short or wrong") from error
+
+
+def _is_as_described(dataset: Any) -> bool:
+    """Whether rows, columns and samples in the header of a JPEG or JPEG-LS are those of the tags.
+
+    GDCM trusts the tags, and ends the whole program where JPEG-LS then writes beyond its memory.
+    """
+    frame = _first_frame(dataset)
+    place = 2
+    while place + 10 <= len(frame) and frame[place] == 0xFF:
+        if frame[place + 1] in _FRAME_HEADERS:
+            rows, columns = (int.from_bytes(frame[at : at + 2]) for at in (place + 5, place + 7))
+            said = (value_of(dataset, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel"))
+            return (rows, columns, frame[place + 9]) == tuple(said)
+        fill = frame[place + 1] == 0xFF  # any number of these may stand before a marker
+        place += 1 if fill else 2 + int.from_bytes(frame[place + 2 : place + 4])
+    return False
+
+
+def _first_frame(dataset: Any) -> bytes:
+    """The compressed first picture; "" where the fragments of the file are damaged."""
+    from pydicom.encaps import get_frame
+
+    try:
+        return get_frame(dataset.PixelData, 0, number_of_frames=int(value_of(dataset, "NumberOfFrames") or 1))
+    except Exception:  # pydicom and struct raise several kinds
+        return b""
 
 
 def _plugin(dataset: Any) -> str:
