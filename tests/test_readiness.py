@@ -210,7 +210,7 @@ def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny
     (made,) = (tmp_path / "runs").glob("*/model.safetensors")
     before = made.stat().st_mtime_ns
     monkeypatch.chdir(tmp_path / "notebooks")
-    run = readiness.notebook_run(replace(config, data="../data/simulated"), f"../runs/{readiness.RUN}")
+    run = readiness.notebook_run(replace(config, data="../data/simulated-mixture"), f"../runs/{readiness.RUN}")
     assert run.config.data == "../data/simulated" and made.stat().st_mtime_ns == before, "it is not trained again"
 
 

@@ -28,7 +28,8 @@ from fracturelib.runtime import choose_device, debugging, fast_mode
 from fracturelib.simulation import ensure_simulated
 from fracturelib.trunks.weights import available_weights, requested_weights
 
-# Images per split of the small set that fast mode works on; None is the default set.
+MIXTURE = {"seed": 4, "mixture_shift": True}  # the set of notebooks 03 to 06; 01 and 02 take the balanced one
+# Images per split of the small set that fast mode works on.
 FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
 DPI = 96  # one point of a font is one point on the page
 FIGURE_QUALITY = 82
@@ -51,12 +52,17 @@ def project_folder(start: str | Path = ".") -> Path:
     )
 
 
-def simulated_data(*, progress: bool = True) -> Path:
-    """The embedded data set, made on first use (one to three minutes); a small one where FRACTURELIB_FAST is set."""
+def simulated_data(*, shifted: bool = False, progress: bool = True) -> Path:
+    """The embedded data set, made on first use (one to three minutes); a small one where FRACTURELIB_FAST is set.
+
+    `shifted` is a second set, of other patients: its splits do not hold the same mixture of them.
+    """
     data = project_folder() / "data"
+    settings: dict[str, Any] = dict(MIXTURE) if shifted else {}
     if fast_mode():
-        return ensure_simulated(data / "simulated-fast", counts=FAST_COUNTS, progress=progress)
-    return ensure_simulated(data / "simulated", progress=progress)
+        settings["counts"] = FAST_COUNTS
+    name = ("simulated-mixture" if shifted else "simulated") + ("-fast" if fast_mode() else "")
+    return ensure_simulated(data / name, progress=progress, **settings)
 
 
 def class_folder() -> Path:
@@ -65,12 +71,13 @@ def class_folder() -> Path:
     return Path(named) if named else project_folder() / "runs" / "class"
 
 
-def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
+def setup(data: str | Path | None = None, *, weights: bool = False, shifted: bool = False) -> Path:
     """Open a notebook: the look of the figures, warnings without paths, errors in words, the data, and the banner.
 
     Args:
         data: folder of a data set; None is the embedded, simulated one.
         weights: say which pretrained weights the notebook will use.
+        shifted: of the simulated sets take the one whose splits differ on purpose.
 
     Returns:
         the folder of the data set, relative to the working folder.
@@ -82,7 +89,7 @@ def setup(data: str | Path | None = None, *, weights: bool = False) -> Path:
     warnings.formatwarning = _plain_warning
     if (shell := get_ipython()) is not None and not debugging():
         shell.set_custom_exc((FracturelibError,), _plain_error)
-    root = simulated_data() if data is None else Path(data)
+    root = simulated_data(shifted=shifted) if data is None else Path(data)
     if not root.is_dir():
         raise layout_error("the data folder does not exist", root)
     print("\n".join(banner(root, weights=weights)))
@@ -93,6 +100,8 @@ def banner(root: Path, *, weights: bool = False) -> list[str]:
     """The lines that say which data, which weights, which device and which mode."""
     if root.name.startswith("simulated"):
         data = f"simulated radiographs in data/{root.name} (made by this project: no patient is shown)"
+        if root.name.startswith("simulated-mixture"):
+            data += "\n         with a catch on purpose: the splits do not hold the same mixture of patients"
     else:
         data = f"your own radiographs in {root.name}"
     lines = [f"data:    {data}"]

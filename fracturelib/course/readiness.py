@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 
 from fracturelib import __version__
 from fracturelib.config import TrainConfig
-from fracturelib.course.notebook import notebook_run, project_folder
+from fracturelib.course.notebook import MIXTURE, notebook_run, project_folder
 from fracturelib.errors import FracturelibError
 from fracturelib.model import build_model
 from fracturelib.runtime import fast_mode, library_versions, offline
@@ -35,9 +35,10 @@ from fracturelib.trunks.weights import available_weights, fetch_imagenet
 # The data sets that the notebooks make on first use at their default settings (a test compares the two).
 SETS: dict[str, dict[str, Any]] = {
     "simulated": {},
+    "simulated-mixture": MIXTURE,
     "leaky-240": {"counts": 240, "leaky": True, "seed": 0},
-    "simulated-other-device-120": {"counts": {"test": 120}, "device_shift": True, "seed": 1},
-    "simulated-fresh-240": {"counts": {"test": 240}, "seed": 2},
+    "mixture-other-device-120": {"counts": {"test": 120}, "device_shift": True, "mixture_shift": True, "seed": 1},
+    "mixture-fresh-240": {"counts": {"test": 240}, "mixture_shift": True, "seed": 2},
 }
 # The run that notebooks 03, 04 and 06 share: its folder in runs/, and its settings except the data.
 RUN, RUN_CONFIG = "notebook", TrainConfig(image_size=160, views=2, seed=0)
@@ -124,7 +125,7 @@ def _shared_run(project: Path) -> None:
     """The run that notebook 03 leaves for the later ones, made from their folder: a run keeps the name of its data."""
     with contextlib.chdir(project / "notebooks"):
         inside = project_folder()
-        notebook_run(replace(RUN_CONFIG, data=str(inside / "data" / "simulated")), inside / "runs" / RUN)
+        notebook_run(replace(RUN_CONFIG, data=str(inside / "data" / "simulated-mixture")), inside / "runs" / RUN)
 
 
 def _python() -> tuple[bool, str, str]:

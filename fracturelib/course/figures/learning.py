@@ -50,9 +50,10 @@ def training_figure(
         figure = Figure(figsize=(11, 4.4))
         left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
         loss_curves(history, ax=left)
-        left.set_xlim(0.5, epochs + 0.5)
+        first = history["epoch"].min() - 0.5  # a history may begin with epoch 0, the untrained head
+        left.set_xlim(first, epochs + 0.5)
         overlaid_runs({**(others or {}), name: history}, column="val_auc", label="validation AUC", ax=right)
-        right.set_xlim(0.5, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
+        right.set_xlim(first, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
         for ax in (left, right):
             low, high = ax.get_ylim()
             spread = max(0.0, LEAST_SPAN - (high - low)) / 2

@@ -9,7 +9,9 @@ from fracturelib.course.studies.heads import (
     open_small_workbench,
     open_workbench,
     run_table,
+    sure_and_wrong,
     train_head,
+    with_epoch_zero,
 )
 from fracturelib.course.studies.sweeps import (
     curve_summary,
@@ -47,7 +49,9 @@ __all__ = [
     "step_table",
     "steps_down",
     "suggested_rate",
+    "sure_and_wrong",
     "train_head",
     "train_in_steps",
     "training_sizes",
+    "with_epoch_zero",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
@@ -16,8 +18,8 @@ from fracturelib.evaluation import predict
 from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import RadiographDataset, make_loader, make_loaders
 from fracturelib.model import FractureClassifier, build_head, build_model
-from fracturelib.runtime import derive_seed
-from fracturelib.training import fit
+from fracturelib.runtime import choose_device, derive_seed
+from fracturelib.training import fit, validate
 from fracturelib.transforms import eval_transform
 from fracturelib.trunks.weights import WeightsOrigin
 
@@ -129,6 +131,41 @@ def train_head(
     return HeadRun(number, config, len(train), model, history, time.perf_counter() - started)
 
 
+def with_epoch_zero(bench: Workbench, config: TrainConfig, history: pd.DataFrame) -> pd.DataFrame:
+    """The history with a row for epoch 0, the head before any step: both losses are near ln 2 there."""
+    device = choose_device(config.device)
+    model = new_head_model(bench, replace(config, workers=0)).to(device)
+    train, val = (
+        validate(model, make_loader(data, replace(config, workers=0), shuffle=False), device)
+        for data in (bench.train, bench.val)
+    )
+    start = dict.fromkeys(history, math.nan) | val | {"epoch": 0, "train_loss": train["val_loss"]}
+    whole = pd.concat([pd.DataFrame([start])[list(history)], history], ignore_index=True)
+    whole.attrs = history.attrs
+    return whole
+
+
+SURE = 0.9  # a model that says more than this, or less than 1 - this, is called sure
+
+
+def sure_and_wrong(predictions: pd.DataFrame) -> pd.Series:
+    """How well a model ranks, and its certainty: AUC, loss, the share of sure answers, and of these the wrong ones.
+
+    The share that is wrong is NaN where no answer is sure.
+    """
+    label, said = predictions["label"].to_numpy(), predictions["probability"].to_numpy(float)
+    given = np.clip(np.where(label == 1, said, 1 - said), 1e-7, 1)  # to what turned out to be true
+    sure = (said > SURE) | (said < 1 - SURE)
+    return pd.Series(
+        {
+            "AUC": float(roc_auc_score(label, said)),
+            "loss": float(-np.log(given).mean()),
+            "sure": float(sure.mean()),
+            "wrong when sure": float((given[sure] < 0.5).mean()) if sure.any() else math.nan,
+        }
+    )
+
+
 def run_table(runs: Sequence[HeadRun]) -> pd.DataFrame:
     """The runs side by side: settings, then what the validation images say about the weights that were kept."""
     return pd.DataFrame(
@@ -175,10 +212,14 @@ class SmallWorkbench(Workbench):
 
     config: TrainConfig
 
-    def probability_of(self, model: FractureClassifier, rows: pd.DataFrame) -> np.ndarray:
-        """P(fractured) of each row, read from its file: (rows,)."""
+    def read(self, model: FractureClassifier, rows: pd.DataFrame) -> pd.DataFrame:
+        """What `predict` says of each row, which is read from its file."""
         data = RadiographDataset(rows, eval_transform(self.config))
-        return predict(model, make_loader(data, self.config, shuffle=False))["probability"].to_numpy()
+        return predict(model, make_loader(data, self.config, shuffle=False))
+
+    def probability_of(self, model: FractureClassifier, rows: pd.DataFrame) -> np.ndarray:
+        """P(fractured) of each row, in the table's order: (rows,)."""
+        return self.read(model, rows).set_index("path").loc[rows["path"], "probability"].to_numpy()
 
 
 def open_small_workbench(
