@@ -230,6 +230,25 @@ def test_the_glossary_is_in_order_and_links_its_own_terms():
     assert titles == sorted(titles, key=str.lower) and len(titles) == len(set(titles))
 
 
+# Words that a reader met without an explanation, and the entry that explains each.
+ONCE_UNEXPLAINED = {
+    "distilled": "distilled", "tensor": "tensor", "logit": "logit", "sigmoid": "sigmoid", "hidden unit": "hidden-unit",
+    "precision": "precision", "patience": "patience", "Wilson": "wilson-interval", "ImageNet": "imagenet",
+    "photon": "photon", "frontal": "frontal-and-lateral-view", "hairline": "hairline-fracture",
+    "greenstick": "greenstick-fracture", "buckle": "buckle-fracture", "comminuted": "comminuted-fracture",
+    "collimator": "collimator", "CLAIM": "claim",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ONCE_UNEXPLAINED)
+def test_a_word_that_was_unexplained_is_linked_where_the_series_needs_it(word):
+    anchor = ONCE_UNEXPLAINED[word]
+    introduced = dict(glossary())[anchor]
+    (path,) = (path for path in SERIES if path.name[:2] == introduced)
+    paragraphs = [part for part in prose(path).split("\n\n") if re.search(word, part, re.I)]
+    assert any(f"docs/glossary.md#{anchor})" in part for part in paragraphs), f"link {word} in {path.name}"
+
+
 def test_the_teachers_plans_name_sections_that_exist():
     headings = {
         path.name[:2]: re.findall(r"^#+ (.+)$", "\n".join(map(text, cells(path, "markdown"))), re.M) for path in SERIES
