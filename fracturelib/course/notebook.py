@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import shutil
@@ -16,6 +17,7 @@ from IPython import get_ipython
 from IPython.display import Image as ShownImage
 from IPython.display import display
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from fracturelib.catalog.layout import layout_error
 from fracturelib.config import TrainConfig
@@ -33,6 +35,7 @@ MIXTURE = {"seed": 4, "mixture_shift": True}  # the set of notebooks 03 to 06; 0
 FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
 DPI = 96  # one point of a font is one point on the page
 FIGURE_QUALITY = 82
+_TQDM_START = tqdm.__init__
 
 
 def project_folder(start: str | Path = ".") -> Path:
@@ -87,8 +90,11 @@ def setup(data: str | Path | None = None, *, weights: bool = False, shifted: boo
     """
     plt.rcParams.update({**STYLE, "figure.dpi": DPI})
     warnings.formatwarning = _plain_warning
-    if (shell := get_ipython()) is not None and not debugging():
-        shell.set_custom_exc((FracturelibError,), _plain_error)
+    if (shell := get_ipython()) is not None:
+        # JupyterLab shows stderr on pink, as if something had gone wrong: bars go to stdout.
+        tqdm.__init__ = functools.partialmethod(_TQDM_START, file=sys.stdout)  # type: ignore[assignment]
+        if not debugging():
+            shell.set_custom_exc((FracturelibError,), _plain_error)
     root = simulated_data(shifted=shifted) if data is None else Path(data)
     if not root.is_dir():
         raise layout_error("the data folder does not exist", root)
