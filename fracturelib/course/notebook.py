@@ -91,8 +91,10 @@ def setup(data: str | Path | None = None, *, weights: bool = False, shifted: boo
     plt.rcParams.update({**STYLE, "figure.dpi": DPI})
     warnings.formatwarning = _plain_warning
     if (shell := get_ipython()) is not None:
-        # JupyterLab shows stderr on pink, as if something had gone wrong: bars go to stdout.
-        tqdm.__init__ = functools.partialmethod(_TQDM_START, file=sys.stdout)  # type: ignore[assignment]
+        # JupyterLab shows stderr on pink, as if something had gone wrong: bars go to stdout. Outputs that are kept in a
+        # notebook are made with TQDM_DISABLE; there a bar must stay apart from what a cell prints.
+        if "TQDM_DISABLE" not in os.environ:
+            tqdm.__init__ = functools.partialmethod(_TQDM_START, file=sys.stdout)  # type: ignore[assignment]
         if not debugging():
             shell.set_custom_exc((FracturelibError,), _plain_error)
     root = simulated_data(shifted=shifted) if data is None else Path(data)

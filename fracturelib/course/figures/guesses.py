@@ -15,14 +15,13 @@ from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK
 MOST_SKETCHES = 40  # more lines on each other show nothing
 
 
-def curve_figure(question: Question, guess: np.ndarray | None, found: tuple[np.ndarray, np.ndarray]) -> Figure:
-    """What was found as a line; what was guessed, if anything, as dashed line with circles at the places asked for."""
+def curve_figure(question: Question, guess: np.ndarray, found: tuple[np.ndarray, np.ndarray]) -> Figure:
+    """What was found as a line; what was guessed as a dashed line with circles at the places asked for."""
     with plt.rc_context(STYLE):
         figure = Figure(figsize=(7, 3.6))
         ax = figure.subplots()
         ax.plot(*found, color=INK, linewidth=2.5, label="found")
-        if guess is not None:
-            ax.plot(question.places, guess, "o--", color=CLASS_COLOURS[1], label="your guess")
+        ax.plot(question.places, guess, "o--", color=CLASS_COLOURS[1], label="your guess")
         ax.set(xlabel=question.labels[0], ylabel=question.labels[1])
         ax.legend()
     return figure

@@ -17,7 +17,7 @@ from fracturelib.course.notebook import class_folder, show
 from fracturelib.course.widgets.common import LivingPage, ResultArea, as_html, button, rows_of
 from fracturelib.errors import EvaluationError, FracturelibError
 
-_ALONE = "No guess was made. Run the guess box again to make one before you look."
+_ALONE = "(No guess was made.)"
 _CELL = "padding: 2px 24px 2px 0; text-align: left; font-size: 16px"
 
 
@@ -121,7 +121,8 @@ class GuessBox(LivingPage):
             self.found = np.interp(self.question.places, x, y)
             gap = "" if self.guess is None else f" {self._sentence()}"
             alt = f"{self.question.text} What was found, from {y[0]:.2f} to {y[-1]:.2f}.{gap}"
-            show(curve_figure(self.question, self.guess, (x, y)), alt)
+            if self.guess is not None:  # otherwise the cell's own figure shows the curve
+                show(curve_figure(self.question, self.guess, (x, y)), alt)
         elif self.question.kind is Kind.CHOICE:
             if found[0] not in self.question.options:
                 raise EvaluationError(f"'{found[0]}' is none of the options", cure=", ".join(self.question.options))
