@@ -169,7 +169,7 @@ class OpenNotebook:
     def panels(self) -> list[Any]:
         """Every outermost group of widgets that has a control to move."""
         self.page.wait_for_function("() => !document.body.innerText.includes('Loading widget')")
-        groups = self.page.locator(".jp-OutputArea-output > .jupyter-widgets")
+        groups = self.page.locator(".jp-OutputArea-output > .jupyter-widgets:not(.fracturelib-asks)")
         return [group for group in groups.all() if group.locator(CONTROLS).count()]
 
     def panel_cells(self) -> list[int]:

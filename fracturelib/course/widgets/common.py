@@ -27,6 +27,7 @@ from fracturelib.writing.template import data_uri
 LABEL_WIDTH = "140px"
 CONTROL_WIDTH = "390px"
 STILL, ALIVE = "fracturelib-still", "fracturelib-panel"  # classes in the page; the browser tests look for them too
+ASKS = "fracturelib-asks"  # of what waits for an answer, and shows nothing new when a control is moved
 _NOTE = "font-size: 14px; line-height: 1.4; color: var(--jp-ui-font-color1, #222222); margin: 4px 0"
 # The still comes first and the panel right after it. Of the two, the page shows the panel if it is alive; otherwise
 # the still, and not the message that a dead panel leaves.

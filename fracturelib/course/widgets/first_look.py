@@ -8,7 +8,7 @@ import pandas as pd
 
 from fracturelib.config import CLASS_NAMES
 from fracturelib.course.figures.radiographs import gallery
-from fracturelib.course.widgets.common import LivingPage, ResultArea, as_html, button, rows_of
+from fracturelib.course.widgets.common import ASKS, LivingPage, ResultArea, as_html, button, rows_of
 
 
 class CallSheet(LivingPage):
@@ -38,6 +38,7 @@ class CallSheet(LivingPage):
         take = button("These are my calls", self.take, primary=True)
         children = [widgets.HTML(self.picture), rows_of(self.choices), take, self.said]
         super().__init__(children, title="Which of these bones are fractured?")
+        self.add_class(ASKS)
 
     def take(self) -> None:
         """Hand the calls in; a later press replaces them."""

@@ -14,7 +14,7 @@ from IPython.display import display
 from fracturelib.course.figures.guesses import class_figure, curve_figure
 from fracturelib.course.guess import Kind, Nearness, Question, compare_guess, parse_number, pool_guesses, save_guess
 from fracturelib.course.notebook import class_folder, show
-from fracturelib.course.widgets.common import LivingPage, ResultArea, as_html, button, rows_of
+from fracturelib.course.widgets.common import ASKS, LivingPage, ResultArea, as_html, button, rows_of
 from fracturelib.errors import EvaluationError, FracturelibError
 
 _ALONE = "(No guess was made.)"
@@ -68,6 +68,7 @@ class GuessBox(LivingPage):
             [inputs, rows_of([self.take_button, self.save_button, self.class_button]), self.said, self.class_area],
             title=f"Your guess first: {question.text}",
         )
+        self.add_class(ASKS)
         self._set_buttons()
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 import ipywidgets as widgets
 
 from fracturelib.course.quiz_questions import QuizQuestion, questions_of
-from fracturelib.course.widgets.common import LivingPage, ResultArea, as_html, button
+from fracturelib.course.widgets.common import ASKS, LivingPage, ResultArea, as_html, button
 
 MARKS = ("✗ No.", "✓ Right.")
 
@@ -33,6 +33,7 @@ class Quiz(LivingPage):
             check = button("Check", partial(self.check, place), tip="Is it right, and why?")
             children += [widgets.HTML(text + self.pictures[place]), self.choices[place], check, self.replies[place]]
         super().__init__(children, title="Two questions")
+        self.add_class(ASKS)
 
     def __repr__(self) -> str:
         return "Two questions, each with a figure: run the notebook to answer them."
