@@ -77,6 +77,31 @@ def test_a_link_to_the_glossary_opens_it(page, address):
     page.screenshot(path=SCREENSHOTS / "glossary.png")
 
 
+def test_a_guess_stands_beside_the_result_and_a_restart_says_what_to_do(page, address):
+    """Notebook 00 as a student: run the box, type, press, run the next cell; then the kernel is restarted."""
+    notebook = lab.open_notebook(page, address, "00_first_look.ipynb")
+    notebook.run_all()
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    asking = next(i for i in range(cells.count()) if cells.nth(i).locator("input[placeholder*='a number']").count())
+    notebook.run_cell(asking)
+    box = cells.nth(asking).locator(".fracturelib-asks")
+    box.locator("input").fill("2")
+    box.get_by_text("That is my guess").click()
+    box.get_by_text("Taken").wait_for()
+    notebook.run_cell(asking + 1)
+    cells.nth(asking + 1).get_by_text("your guess").wait_for(timeout=60_000)
+    page.screenshot(path=SCREENSHOTS / "00-guess.png")
+
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.evaluate(f"() => {kernel}.restart()")
+    page.wait_for_selector(".fracturelib-panel.jupyter-widgets-disconnected", state="attached")
+    said = box.evaluate("box => getComputedStyle(box, '::before').content")
+    assert "run this cell again" in said
+    inner = box.locator(".jupyter-widgets-disconnected").first.evaluate("w => getComputedStyle(w, '::before').content")
+    assert inner == "none"
+    notebook.shut_down()
+
+
 def test_the_series_has_panels(place):
     sources = [(place / "notebooks" / name).read_text(encoding="utf-8") for name in SERIES]
     assert sum("anel(" in source or "ReadingRoom(" in source for source in sources) >= 5
