@@ -132,7 +132,7 @@ function card(one, answer, place) {
     frame.append(box);
   }
   frame.addEventListener("click", () => enlarge(one, words));
-  const line = (name, label) => element("li", { class: label === one.label ? "" : "wrong" }, `${name}: ${NAMES[label]}${label === one.label ? "" : " ✗"}`);
+  const line = (name, label) => element("li", { class: label === one.label ? "" : "wrong" }, `${name}: ${NAMES[label]}${label === one.label ? "" : "\u00a0✗"}`);
   return element("figure", { class: one.label ? "broken" : "whole" }, frame, element("figcaption", {},
     element("b", {}, `${place + 1}. ${NAMES[one.label]}`),
     element("ul", {}, line("you", answer.called), line("model", one.called), element("li", {}, `P(fractured) ${one.probability.toFixed(2)}`))));
