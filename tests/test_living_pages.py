@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from fracturelib.config import TrainConfig
 from fracturelib.course.widgets.evaluation import threshold_panel
 from fracturelib.course.widgets.reading_room import as_png
+from fracturelib.errors import EvaluationError, RunError
 from fracturelib.evaluation import calibration_table, wilson_interval
 from fracturelib.evaluation.consequences import (
     MOST_CELLS,
@@ -26,6 +27,7 @@ from fracturelib.evaluation.consequences import (
 )
 from fracturelib.files.readings import case_keys, pool_readings
 from fracturelib.pipeline import train_run
+from fracturelib.report import challenge
 from fracturelib.report.challenge import write_challenge
 from fracturelib.writing.modules import bundle, read_asset
 from tests.helpers.predictions import simulated
@@ -272,6 +274,20 @@ def test_the_page_holds_no_path_no_name_and_no_patient(run):
     assert {one["key"] for one in kept["cases"]} <= set(case_keys(predictions))
     threshold = kept["threshold"]
     assert all(one["called"] == (one["probability"] >= threshold) for one in kept["cases"])
+
+
+def test_a_trunk_without_places_gives_a_page_without_heat(run, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise EvaluationError("no layer keeps places")
+
+    monkeypatch.setattr(challenge, "heat_maps", refuse)
+    text = write_challenge(run, tmp_path / "cold.html", count=4).read_text(encoding="utf-8")
+    assert "Grad-CAM" not in re.sub(r"<script.*", "", text, flags=re.DOTALL) and '"heat": null' in text
+
+
+def test_data_that_are_not_there_are_asked_for(run, tmp_path):
+    with pytest.raises(RunError, match="--data FOLDER"):
+        write_challenge(run, tmp_path / "page.html", data=tmp_path / "absent")
 
 
 def test_many_predictions_are_counted_in_steps_and_the_counts_stay_exact():

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fracturelib.catalog import BOX, polarities
 from fracturelib.catalog.cases import CASES, choose_cases
-from fracturelib.errors import RunError
+from fracturelib.errors import EvaluationError, RunError
 from fracturelib.evaluation.consequences import probability_cells
 from fracturelib.explain import heat_maps
 from fracturelib.files import write_text
@@ -39,9 +39,17 @@ HEAT_SIDE = 32  # a heat map is no finer than 7 × 7 cells at 224 pixels
 
 
 class Case(NamedTuple):
-    """A radiograph to be read: its pixels (H, W), heat map (S, S) of 0…1, and its row of the run's predictions."""
+    """A radiograph to be read.
 
-    pixels: NDArray[np.uint8]
+    Attributes:
+        picture: grey, at most as large as the page can use.
+        size: width and height of the file.
+        heat: Grad-CAM (S, S) of 0…1; all 0 where nothing spoke for a fracture, or where the trunk allows none.
+        row: of the run's predictions.
+    """
+
+    picture: Image.Image
+    size: tuple[int, int]
     heat: NDArray[Any]
     row: Any
 
@@ -64,9 +72,9 @@ def write_challenge(
     root = _data_of(run, data)
     predictions = saved_table(run.folder, run.record)
     chosen = choose_cases(predictions, count=count, seed=seed)
-    heat = heat_maps(run.model.to("cpu"), chosen, run.config, root=root)
+    heat = _heat_maps(run, chosen, root)
     cases = [
-        Case(read_radiograph(root / row.path, sha256=getattr(row, "sha256", None), polarity=polarity), warm, row)
+        _read(root, row, warm, polarity)
         for row, warm, polarity in zip(chosen.itertuples(), heat, polarities(chosen), strict=True)
     ]
     pictures = "simulated pictures" if (root / SIMULATION).is_file() else f"data set “{root.resolve().name}”"
@@ -95,9 +103,24 @@ def _data_of(run: Run, data: str | Path | None) -> Path:
     return root
 
 
+def _heat_maps(run: Run, chosen: pd.DataFrame, root: Path) -> NDArray[Any]:
+    try:
+        return heat_maps(run.model.to("cpu"), chosen, run.config, root=root)
+    except EvaluationError:  # no layer of this trunk keeps places
+        return np.zeros((len(chosen), 1, 1))
+
+
+def _read(root: Path, row: Any, heat: NDArray[Any], polarity: str) -> Case:
+    sha256 = getattr(row, "sha256", None)
+    picture = Image.fromarray(read_radiograph(root / row.path, sha256=sha256, polarity=polarity))
+    size = picture.size
+    picture.thumbnail((SIDES[0], SIDES[0]), Image.Resampling.LANCZOS)  # a hundred whole radiographs would fill memory
+    return Case(picture, size, heat, row)
+
+
 def _described(cases: Sequence[Case], keys: Sequence[str], threshold: float) -> list[dict[str, Any]]:
     """The cases as `challenge.js` takes them."""
-    pictures = _encoded([case.pixels for case in cases])
+    pictures = _encoded([case.picture for case in cases])
     return [
         {
             "picture": picture,
@@ -112,7 +135,7 @@ def _described(cases: Sequence[Case], keys: Sequence[str], threshold: float) -> 
     ]
 
 
-def _encoded(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+def _encoded(pictures: Sequence[Image.Image]) -> list[str]:
     """All pictures as JPEG in text, as large as the page allows."""
     for side in SIDES:
         found = [_jpeg(picture, side) for picture in pictures]
@@ -121,19 +144,17 @@ def _encoded(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
     return found
 
 
-def _jpeg(pixels: NDArray[np.uint8], side: int) -> str:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=85, optimize=True)
+def _jpeg(picture: Image.Image, side: int) -> str:
+    smaller, buffer = picture.copy(), io.BytesIO()
+    smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
+    smaller.save(buffer, format="JPEG", quality=85, optimize=True)
     return data_uri(buffer.getvalue(), "image/jpeg")
 
 
 def _box(case: Case) -> list[float] | None:
     """Left, top, width and height of the fracture as shares of the picture; None where its place is not known."""
     values = np.array([getattr(case.row, name, np.nan) for name in BOX], dtype=float)
-    height, width = case.pixels.shape
-    return None if np.isnan(values).any() else (values / [width, height, width, height]).tolist()
+    return None if np.isnan(values).any() else (values / [*case.size, *case.size]).tolist()
 
 
 def _heat(heat: NDArray[Any]) -> str:
@@ -153,6 +174,7 @@ def _filled_in(content: dict[str, Any], run: Run, *, files: int, boxes: bool) ->
         policy=script_policy(script),
         pictures_sentence=f"{pictures[0].upper()}{pictures[1:]}; the model has learnt from others.",
         model_files=f"{files:,}",
+        warm=any(case["heat"] for case in content["cases"]),
         calibrated=run.temperature is not None,
         auc_sentence=f": AUC {number(auc['value'], 2)} {ends}".rstrip(),
         marks_sentence="; the thin box marks the place, where it is known" if boxes else "",

@@ -63,7 +63,7 @@ document.addEventListener("keydown", (event) => {
   if ("fn123b".includes(event.key.toLowerCase())) {
     event.preventDefault();
     press(event.key.toLowerCase());
-  } else if (event.target === document.body) viewer.key(event);
+  } else if (!event.target.closest("canvas, summary")) viewer.key(event);
 });
 find("#answers").addEventListener("click", (event) => {
   const button = event.target.closest("button");
