@@ -30,9 +30,9 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 # What a panel shows, without its controls: pictures, tables and sentences.
-SHOWN = """panel => [...panel.querySelectorAll('.widget-html-content, .fl-rates, .fl-view canvas')]
+SHOWN = """panel => [...panel.querySelectorAll('.widget-html-content, .fl-rates, .fl-view')]
     .filter(part => !part.closest('.fracturelib-progress'))
-    .map(part => part.innerHTML || part.getAttribute('aria-label')).join('|')"""
+    .map(part => part.innerHTML + (part.dataset.view || '')).join('|')"""
 # Milliseconds from the next key to the next finished run of a panel that keeps its runs in a table: the table changes
 # with the last picture, never with one of a training in progress. The page takes the time, so that looking costs none.
 ANSWER = """panel => {
@@ -47,7 +47,7 @@ ANSWER = """panel => {
     }).observe(panel, {childList: true, subtree: true}));
 }"""
 CONTROLS = (
-    ".fl-controls input, select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, "
+    ".fl-controls input, .fl-view-tools button:nth-of-type(2), select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, "
     ".widget-toggle-buttons button"
 )
 
