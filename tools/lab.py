@@ -47,8 +47,8 @@ ANSWER = """panel => {
     }).observe(panel, {childList: true, subtree: true}));
 }"""
 CONTROLS = (
-    ".fl-controls input, .fl-view-tools button:nth-of-type(2), select, .noUi-handle, .widget-toggle-button, .widget-checkbox input, "
-    ".widget-toggle-buttons button"
+    ".fl-controls input, .fl-view-tools button:nth-of-type(2), select, .noUi-handle, "
+    ".widget-toggle-button, .widget-checkbox input, .widget-toggle-buttons button"
 )
 
 
