@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import anywidget
 import ipywidgets as widgets
 import pandas as pd
 from IPython.display import display
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 from fracturelib.course.notebook import encode
 from fracturelib.course.widgets.live import Cancelled, LatestJob, Report
 from fracturelib.errors import FracturelibError
+from fracturelib.writing.modules import bundle, read_asset
 from fracturelib.writing.template import data_uri
 
 LABEL_WIDTH = "140px"
@@ -98,6 +100,7 @@ class ResultArea(widgets.HTML):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class("fracturelib-result")
         self.add_class("jp-RenderedHTMLCommon")  # JupyterLab's tables: the same as in the still, and as below any cell
 
     def show(self, *contents: Any, alt: str = "") -> None:
@@ -161,6 +164,13 @@ def _visible(widget: widgets.Widget, shown: bool) -> None:
     widget.layout.visibility = "visible" if shown else "hidden"  # not "display": what stands below must not jump
 
 
+class Manners(anywidget.AnyWidget):
+    """Names the sliders of the panel that it is in, announces results, and keeps the panel from jumping."""
+
+    _esm = bundle("panel_widget.js")
+    _css = read_asset("panel.css")
+
+
 class LivingPage(widgets.VBox):
     """A column of widgets under a title, with a still for readers without a kernel.
 
@@ -172,7 +182,7 @@ class LivingPage(widgets.VBox):
     def __init__(self, children: Sequence[widgets.Widget], *, title: str) -> None:
         self.title = title
         heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
-        super().__init__([heading, *children])
+        super().__init__([heading, *children, Manners()])
         self.add_class(ALIVE)
 
     def __repr__(self) -> str:
@@ -225,6 +235,7 @@ class Panel(LivingPage):
             control.observe(self._changed, names="value")
         self.buttons = [button("Reset", self.reset, tip="Back to the first settings"), *buttons]
         row = rows_of([*self.controls.values(), *self.buttons])
+        row.add_class("fracturelib-controls")
         super().__init__([row, self.progress, self.result], title=title)
 
     def start(self) -> Self:
