@@ -355,3 +355,43 @@ def test_the_window_is_that_of_radiology(browser):
         expected = np.clip((np.arange(256) - (level - width / 2)) / width * 255, 0, 255)
         assert np.abs(np.array(table) - expected).max() <= 0.5 + 1e-9
     page.close()
+
+
+def test_a_panel_names_its_sliders_announces_results_and_does_not_jump(browser):
+    """The elements are those of ipywidgets: a label, noUiSlider's handle, and the value beside it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_content(
+        "<div class='fracturelib-panel'><div>Make a radiograph</div><div class='fracturelib-controls'>"
+        "<div class='widget-inline-hbox'><label class='widget-label'>Dose (µGy)</label>"
+        "<div class='noUi-handle' role='slider' aria-valuenow='4' aria-valuetext='4.0' tabindex='0'></div>"
+        "<div class='widget-readout'>5</div></div></div><div class='fracturelib-result'>"
+        "<div class='widget-html-content'><div style='height: 300px'>nothing yet</div></div></div>"
+        "<div id='here'></div></div>"
+    )
+    page.add_style_tag(content=read_asset("panel.css"))
+    page.evaluate(
+        """async text => {
+            const url = URL.createObjectURL(new Blob([text], {type: "text/javascript"}));
+            (await import(url)).default.render({el: document.querySelector("#here")});
+        }""",
+        bundle("panel_widget.js"),
+    )
+    handle = page.get_by_role("slider", name="Dose (µGy)")
+    assert handle.get_attribute("aria-valuetext") == "5", "the value as it is written, not the place in a list"
+    page.evaluate(
+        """() => {
+            document.querySelector(".widget-readout").textContent = "20";
+            document.querySelector(".noUi-handle").setAttribute("aria-valuetext", "6.0");
+            document.querySelector(".widget-html-content").innerHTML = "<div style='height: 100px'>a new result</div>";
+        }"""
+    )
+    page.locator(".fracturelib-live", has_text="a new result").wait_for(state="attached")
+    assert handle.get_attribute("aria-valuetext") == "20"
+    assert page.locator(".fracturelib-result").bounding_box()["height"] >= 300, "what stands below stays where it was"
+    assert page.locator(".fracturelib-beside").count() == 0
+    page.evaluate("() => { document.querySelector('.widget-html-content > div').style.height = '590px' }")
+    page.locator(".fracturelib-beside").wait_for()
+    assert page.locator(".fracturelib-panel").bounding_box()["height"] <= 640
+    places = [page.locator(name).bounding_box() for name in (".fracturelib-controls", ".fracturelib-result")]
+    assert places[0]["x"] + places[0]["width"] <= places[1]["x"], "the result stands beside the controls"
+    page.close()

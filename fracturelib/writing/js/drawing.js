@@ -19,6 +19,11 @@ export function shape(tag, attributes = {}, text = "") {
   return made;
 }
 
+/** Let the keys of everything that can have the focus alone: JupyterLab would take arrows and numbers for itself. */
+export function keepKeys(root) {
+  for (const part of [root, ...root.querySelectorAll("input, button, canvas")]) part.dataset.lmSuppressShortcuts = "true";
+}
+
 /** A share in per cent; a dash where it is not a number. */
 export const percent = (share, digits = 0) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(digits)}\u00a0%`);
 

@@ -1,4 +1,5 @@
 // The viewer in a notebook: anywidget calls `render`; the kernel sends a picture as the bytes of a file.
+import { keepKeys } from "./drawing.js";
 import { mountViewer } from "./viewer.js";
 
 export default { render({ model, el }) {
@@ -11,7 +12,7 @@ export default { render({ model, el }) {
     await viewer.show(url, model.get("words"));
     URL.revokeObjectURL(url);
   };
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves keys alone below this
+  keepKeys(el);
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const button = el.closest(".fracturelib-panel")?.querySelector(`.fracturelib-key-${CSS.escape(event.key.toLowerCase())}`);
