@@ -19,6 +19,8 @@ from PIL import Image
 from fracturelib import catalog
 from fracturelib.catalog import (
     BOX,
+    DataOptions,
+    about,
     describe,
     fingerprint,
     read_catalog,
@@ -80,7 +82,8 @@ def test_table_of_a_plain_tree(tiny_data: Path) -> None:
         warnings.simplefilter("error")
         table = read_catalog(tiny_data)
     assert list(table.columns) == COLUMNS
-    assert table.attrs == {"root": str(tiny_data), "skipped": []}
+    assert (table.attrs["root"], table.attrs["skipped"]) == (str(tiny_data), [])
+    assert about(table).said == ("read as class folders: 32 files: 16 fractured, 16 not",)
     assert list(table.index) == list(range(2 * sum(TINY_COUNTS.values())))
     assert table["split"].unique().tolist() == ["train", "val", "test"]
     for split, rows in table.groupby("split"):
@@ -251,9 +254,11 @@ def test_metadata_adds_columns_but_does_not_overrule_the_folders(make_tree: Make
     write_metadata(root, plain, patient_id=patients, region="wrist", age=61, **columns)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = read_catalog(root)
+        table = read_catalog(root, options=DataOptions(keep_ids=True))
+        numbered = read_catalog(root)["patient_id"]
     assert list(table.columns) == [*COLUMNS, "patient_id", "region", "age"]
     assert table["patient_id"].tolist() == patients  # as text, with their zeros
+    assert numbered.tolist() == [f"P{row // 2 + 1:04d}" for row in range(len(plain))]
     assert table["age"].tolist() == [61] * 32
     pd.testing.assert_frame_equal(table[COLUMNS], plain)
 
@@ -337,7 +342,7 @@ def test_patients_are_read_however_the_table_spells_them(
     (root / "metadata.csv").write_bytes("\n".join([header, *lines]).encode(encoding))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        assert read_catalog(root)["patient_id"].tolist() == PATIENTS
+        assert read_catalog(root, options=DataOptions(keep_ids=True))["patient_id"].tolist() == PATIENTS
     assert len(said) == (separator in ";\t")
 
 

@@ -1,6 +1,8 @@
-"""A folder tree → the one table that describes a data set; its splits by source or patient."""
+"""Any data set → the one table that describes a data set; its splits by source or patient."""
 
+from fracturelib.catalog.about import About, Meaning, about, boxes_of
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_name, source_id_from_name
+from fracturelib.catalog.options import DataOptions
 from fracturelib.catalog.selecting import BOX, polarities, root_of, rows, with_boxes
 from fracturelib.catalog.splits import describe, resplit, shared_sources
 from fracturelib.catalog.survey import survey
@@ -10,6 +12,11 @@ __all__ = [
     "BOX",
     "NO_SPLIT",
     "UNKNOWN",
+    "About",
+    "DataOptions",
+    "Meaning",
+    "about",
+    "boxes_of",
     "class_name",
     "describe",
     "fingerprint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ def check_root(root: Path) -> None:
 
 def is_flat(table: pd.DataFrame) -> bool:
     """True for a root with just the two class folders, without a split above them."""
-    return split_name(table["path"].iloc[0].split("/")[0]) is None
+    above = itertools.takewhile(lambda name: class_label(name) is None, table["path"].iloc[0].split("/")[:-1])
+    return all(split_name(name) is None for name in above)
 
 
 def check_splits(table: pd.DataFrame, root: Path, *, make_split: bool) -> None:
@@ -84,7 +86,7 @@ def layout_error(what: str, root: Path, *, cure: str = "use this layout") -> Cat
     two = ", ".join(f"{name}/" for name in reversed(CLASS_NAMES))
     tree = [f"{root.name or root}/", *(f"    {split + '/':7}with {two}" for split in SPLITS)]
     tree += [f"(a set that is only evaluated: just {two})"]
-    inner = [child for child in _folders(root) if _looks_like_a_set(child)] if is_folder(root) else []
+    inner = [child for child in _folders(root) if looks_like_a_set(child)] if is_folder(root) else []
     if inner:
         return CatalogError(what, file=root, cause=_found(root), cure=f"give the folder {inner[0]}")
     return CatalogError(what, file=root, cause=_found(root), cure="\n    ".join([cure, *tree]))
@@ -115,7 +117,7 @@ def _unknown_classes(names: Sequence[str], folder: Path, *, all_of_them: bool) -
     return CatalogError(f"unknown class folder: {few(names)}", file=folder, cause=cause, cure=cure)
 
 
-def _looks_like_a_set(folder: Path) -> bool:
+def looks_like_a_set(folder: Path) -> bool:
     """Whether a folder is laid out as a data set, one level further down than it was looked for."""
     try:
         inside = [child.name for child in _folders(folder)]
@@ -156,7 +158,7 @@ def _found(root: Path) -> str:
             continue
         if split_name(child.name):
             lines.append(f"{child.name}/ holds {few(inside, 8) or 'no folders'}")
-        elif _looks_like_a_set(child):
+        elif looks_like_a_set(child):
             lines.append(f"{child.name}/ looks like the data set: try that folder")
     return "\n    ".join(lines)
 

@@ -49,7 +49,7 @@ def join_metadata(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     joined = table.join(rows[[column for column in rows if column not in (*OWN_COLUMNS, "source_id")]])
     joined.attrs = dict(table.attrs)  # not every version of pandas keeps them
     for sentence in said:
-        warnings.warn(sentence, DataWarning, stacklevel=3)
+        warnings.warn(sentence, DataWarning, stacklevel=4)
     return joined
 
 

@@ -14,6 +14,8 @@ from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_name
 from fracturelib.config import CLASS_NAMES, SPLITS
 from fracturelib.errors import CatalogError
 
+MADE_FRACTION = 0.15  # of train's files, for each split that is made
+
 
 def resplit(
     table: pd.DataFrame,
@@ -102,6 +104,75 @@ def deal(groups: np.ndarray, labels: np.ndarray, fractions: np.ndarray, seed: in
             want[best] -= counts[group]
             has[best] |= counts[group] > 0
     return place_of[groups]
+
+
+def make_missing_splits(table: pd.DataFrame, seed: int, *, flat: bool) -> pd.DataFrame:
+    """A new table with a missing val or test made from train, 15 % of its files each; from all files where the set is
+    `flat`. Sources and patients stay together."""
+    by = grouping_column(table)
+    missing = [split for split in SPLITS if split not in set(table["split"])]
+    if not missing:
+        return table
+    if flat:
+        return resplit(table, by=by, seed=seed)
+    groups = group_numbers(table, by)
+    # A source that is in an existing split too stays where it is: moved, it would leak into one split more.
+    fixed = np.isin(groups, groups[table["split"] != "train"])
+    share = dict.fromkeys(missing, MADE_FRACTION) | {"train": 1 - MADE_FRACTION * len(missing)}
+    fractions = np.array([share.get(split, 0.0) for split in SPLITS])
+    places = deal(pd.factorize(groups[~fixed])[0], table["label"].to_numpy()[~fixed], fractions, seed)
+    split = table["split"].to_numpy(object, copy=True)
+    split[~fixed] = [SPLITS[place] for place in places]
+    return table.assign(split=split)
+
+
+def complete_splits(table: pd.DataFrame, *, only_tested: bool = False) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A new table in which every file has a split and every split has files, and what was done, in one sentence.
+
+    Files without a split are dealt in the shares that the others have, or 70 : 15 : 15; then a missing val or test is
+    made from train. What comes with a split keeps it, as far as patient and source allow. With `only_tested`, a set
+    without a test split becomes one.
+
+    Raises:
+        CatalogError: too few groups for both classes in every split.
+    """
+    known = table["split"].isin(SPLITS)
+    by = grouping_column(table)
+    unit = "patient" if by == "patient_id" else "source"
+    if only_tested and not (table["split"] == "test").any():
+        return table.assign(split="test"), ("it comes without a test set: all of its files are tested",)
+    if not known.any():
+        return resplit(table, by=by), (f"it comes without a split: one is made by {unit}, 70 : 15 : 15",)
+    said = []
+    if not known.all():
+        table = _deal_rest(table, by)
+        said.append(
+            f"{int((~known).sum()):,} files come without a split: they are dealt by {unit}, in the others' shares"
+        )
+    missing = [split for split in SPLITS if split not in set(table["split"])]
+    if missing:
+        if "train" in missing:
+            return resplit(table, by=by), (f"it comes without a training set: a new split is made by {unit}",)
+        table = make_missing_splits(table, 0, flat=False)
+        said.append(f"{' and '.join(missing)}: made from train by {unit}, {MADE_FRACTION:.0%} of its files each")
+    return table, tuple(said)
+
+
+def _deal_rest(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Files without a split go where their patient or source is, the others to the split that lacks most of them."""
+    groups = group_numbers(table, by)
+    split = table["split"].to_numpy(object, copy=True)
+    known = np.isin(split, SPLITS)
+    places = dict(zip(groups[known][::-1], split[known][::-1], strict=True))
+    shares = {name: float((split[known] == name).mean()) for name in SPLITS}
+    rest, sizes = np.unique(groups[~known], return_counts=True)
+    want = {name: share * sizes.sum() for name, share in shares.items()}
+    for place in np.random.default_rng(0).permutation(len(rest)):
+        group, size = rest[place], sizes[place]
+        chosen = places.setdefault(group, max(want, key=lambda name: want[name]))
+        want[chosen] -= size
+    split[~known] = [places[group] for group in groups[~known]]
+    return table.assign(split=split)
 
 
 def shared_sources(table: pd.DataFrame) -> pd.DataFrame:

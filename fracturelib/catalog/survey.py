@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from fracturelib.catalog.about import About
+from fracturelib.catalog.assembling import completed, find_data
 from fracturelib.catalog.layout import check_root, layout_error, unusable
-from fracturelib.catalog.metadata import join_metadata
-from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_label, source_ids, split_name
+from fracturelib.catalog.layouts.contract import counts_of, label_of, split_of
+from fracturelib.catalog.naming import NO_SPLIT, class_label
+from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.catalog.split_list import apply_split_list
 from fracturelib.catalog.table import columns_of, in_order, inspect_files, skipped_files
 from fracturelib.config import SPLITS
@@ -33,15 +37,17 @@ COLUMNS = (
 )
 
 
-def survey(root: str | Path, *, polarity: str = Polarity.KEEP) -> pd.DataFrame:
+def survey(root: str | Path, *, polarity: str = Polarity.KEEP, options: DataOptions = DEFAULTS) -> pd.DataFrame:
     """Read a folder of images in any layout, whatever its state.
 
     Unlike `read_catalog`, a missing split or class, an unknown folder or a bad file is no error. The split is that of
-    the outermost split folder above a file, the class that of the innermost class folder.
+    the outermost split folder above a file, the class that of the innermost class folder, unless the folder has another
+    layout of `fracturelib.catalog.layouts`: then that says both, and no split is made.
 
     Args:
         root: any folder; its `metadata.csv` and its list of a clean split are read as by `read_catalog`.
         polarity: "fix" turns pictures that look inverted.
+        options: which layout it is, where its labels are, what its classes mean, whether ids are kept.
 
     Returns:
         one row per usable image, sorted by the folders' split, class and path, with the columns path, split ("all"
@@ -55,37 +61,34 @@ def survey(root: str | Path, *, polarity: str = Polarity.KEEP) -> pd.DataFrame:
     """
     root = Path(root)
     check_root(root)
-    files = [file.relative_to(root).as_posix() for file in visible_files(root) if _counts(file, root)]
-    if not files:
-        raise layout_error("the data folder holds no images", root)
-    table = pd.DataFrame({"path": files})
-    table["split"] = [_split(path) for path in files]
-    table["label"] = [_label(path) for path in files]
-    table = inspect_files(table, root, polarity=polarity)
-    skipped = skipped_files(table)
+    found = find_data(root, options)
+    if found is not None and found.is_folders:
+        found = None  # a folder in a bad state is no error here
+    listed = _any_files(root) if found is None else found.listing.table
+    table = inspect_files(listed, root, polarity=polarity)
+    skipped = [] if found is None else list(found.listing.skipped)
+    skipped += skipped_files(table)
     table = table[table["problem"].isna()].reset_index(drop=True)
     if table.empty:
         raise unusable("not one file in the data folder is a usable image", root, skipped)
-    table["source_id"] = source_ids(table["path"])
     table = in_order(table, (*SPLITS, NO_SPLIT))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
-        table = apply_split_list(join_metadata(table[columns_of(table, COLUMNS)], root / "metadata.csv"), root)
-    table.attrs = {"root": str(root), "skipped": skipped}
+        table, boxes = completed(apply_split_list(table, root), columns_of(table, COLUMNS), root, found, options)
+    said = About("folders", (f"read as folders: {counts_of(table)}",)) if found is None else found.about
+    table.attrs = {"root": str(root), "skipped": skipped, "about": replace(said, boxes=boxes)}
     return table
+
+
+def _any_files(root: Path) -> pd.DataFrame:
+    """Every image below a folder, with what the folders above it say."""
+    files = [file.relative_to(root).as_posix() for file in visible_files(root) if _counts(file, root)]
+    if not files:
+        raise layout_error("the data folder holds no images", root)
+    return pd.DataFrame({"path": files, "split": map(split_of, files), "label": map(label_of, files)})
 
 
 def _counts(file: Path, root: Path) -> bool:
     """Named like an image, or inside a class folder, where any other file is a mistake worth telling."""
     folders = file.relative_to(root).parts[:-1]
     return named_like_an_image(file) or any(class_label(name) is not None for name in folders)
-
-
-def _split(path: str) -> str:
-    named = (split_name(folder) for folder in path.split("/")[:-1])
-    return next((split for split in named if split), NO_SPLIT)
-
-
-def _label(path: str) -> int:
-    named = (class_label(folder) for folder in reversed(path.split("/")[:-1]))
-    return next((label for label in named if label is not None), UNKNOWN)

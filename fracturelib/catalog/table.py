@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fracturelib.catalog.layout import check_classes, check_splits, is_flat, list_files
-from fracturelib.catalog.metadata import join_metadata
-from fracturelib.catalog.naming import source_ids
+from fracturelib.catalog.about import About
+from fracturelib.catalog.assembling import completed, find_data
+from fracturelib.catalog.layout import check_classes, check_splits, is_flat, list_files, unusable
+from fracturelib.catalog.naming import UNKNOWN
+from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.catalog.split_list import apply_split_list
-from fracturelib.catalog.splits import deal, group_numbers, grouping_column, join_equal_pixels, resplit
+from fracturelib.catalog.splits import complete_splits, make_missing_splits
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import ImageFacts, Polarity, inspect_image
@@ -43,7 +46,6 @@ COLUMNS = (
     "content",
 )
 POLARITY_COLUMNS = ("inverted", "turned")  # of a table only where a picture is so
-MADE_FRACTION = 0.15  # of train's files, for each split that `make_split` makes
 
 
 def read_catalog(
@@ -54,14 +56,18 @@ def read_catalog(
     keep_conflicts: bool = False,
     polarity: str = Polarity.KEEP,
     seed: int = 0,
+    options: DataOptions = DEFAULTS,
+    only_tested: bool = False,
 ) -> pd.DataFrame:
-    """Read a data set laid out as `root/{train,val,test}/{fractured,not fractured}/…`.
+    """Read a data set in any of the layouts of `fracturelib.catalog.layouts`, to train on or to test with.
 
-    A root with just the two class folders counts as one split "test". A `clean_split.csv` in the root, as the
-    audit writes it, overrules the split of the folders, with a warning. Every image is decoded once, so that
-    a bad file is known here and not in the middle of training. Hidden files are ignored; other files that
-    are no usable image are skipped with one warning, and truncated JPEGs counted in one. Files with the
-    same pixels under both labels are left out with one warning.
+    Class folders are `root/{train,val,test}/{fractured,not fractured}/…`; a root with just the two class folders counts
+    as one split "test". A `clean_split.csv` in the root, as the audit writes it, overrules the split of the folders,
+    with a warning. In every other layout a split that does not come with the set is made by patient (or source), and
+    does not depend on `seed`. Files of unknown label are left out, with one warning. Every image is decoded once, so that
+    a bad file is known here and not in the middle of training. Hidden files are ignored; other files that are no usable
+    image are skipped with one warning, and truncated JPEGs counted in one. Files with the same pixels under both labels
+    are left out with one warning.
 
     Args:
         root: the data set's folder; a `metadata.csv` in it adds columns (see `join_metadata`).
@@ -71,35 +77,63 @@ def read_catalog(
         keep_conflicts: keep files with the same pixels under both labels.
         polarity: "keep" pictures that look inverted as they are stored, with one warning, or "fix" them.
         seed: of `make_split`.
+        options: which layout it is, where its labels are, what its classes mean, whether ids are kept.
+        only_tested: a set without a test split is a test set as a whole; not for class folders in splits.
 
     Returns:
         one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
         relative to root), split, label (1 = fractured), source_id (files with the same pixels share one, whatever
         their names and metadata.csv say), width, height (pixels), truncated (bool), sha256 (of the file), grey_mean,
-        grey_std (brightness and contrast, 0…1), content (hash of the grey pixels), and those of
-        metadata.csv. Where a picture looks inverted, there are the columns inverted (bool) and turned (bool: bright and
-        dark are exchanged whenever it is read). `attrs["root"]` is the root as given,
-        `attrs["skipped"]` a list of {"path", "problem", "kind"}; kind says what a file holds instead, or is "".
+        grey_std (brightness and contrast, 0…1), content (hash of the grey pixels), and what else is known from paths,
+        tags, the layout's own tables and metadata.csv. Patients are called P0001 …, unless `options` keeps their ids.
+        Where a picture looks inverted, there are the columns inverted (bool) and turned (bool: bright and dark are
+        exchanged whenever it is read). `attrs["root"]` is the root as given, `attrs["skipped"]` a list of {"path",
+        "problem", "kind"}, where kind says what a file holds instead, or is ""; `about(table)` says how it was read.
 
     Raises:
-        CatalogError: the folder is not laid out as above, a split lacks a class, or metadata.csv is broken.
+        CatalogError: no layout fits, a split lacks a class, or a table is broken.
     """
     root = Path(root)
-    table = apply_split_list(list_files(root), root)
-    check_splits(table, root, make_split=make_split)
+    found = find_data(root, options)
+    by_folders = found is None or found.is_folders
+    table = list_files(root) if found is None else found.listing.table
+    about = About() if found is None else found.about
+    table, unlabelled = _labelled(apply_split_list(table, root), root)
+    if by_folders:
+        check_splits(table, root, make_split=make_split)
     table, skipped = _inspect(table, root, strict=strict, polarity=polarity)
+    skipped = [*([] if found is None else found.listing.skipped), *skipped]
     if not keep_conflicts:
         table, conflicts = _without_conflicts(table)
         skipped += conflicts
-    check_classes(table, root, skipped)
-    table["source_id"] = source_ids(table["path"])
-    table = join_metadata(table[columns_of(table, COLUMNS)], root / "metadata.csv")
-    table = join_equal_pixels(table)
-    if make_split:
-        table = _make_missing_splits(table, seed)
+    if by_folders:
+        check_classes(table, root, skipped)
+    elif table.empty:
+        raise unusable("not one labelled file is a usable image", root, skipped)
+    table, boxes = completed(table, columns_of(table, COLUMNS), root, found, options)
+    if by_folders and make_split:
+        table = make_missing_splits(table, seed, flat=is_flat(table))
+    elif not by_folders:
+        table, said = complete_splits(table, only_tested=only_tested)
+        about = about.saying(*said)
+        check_classes(table, root, skipped)
     table = in_order(table, SPLITS)
-    table.attrs = {"root": str(root), "skipped": skipped}
+    about = replace(about, boxes=boxes, unlabelled=unlabelled)
+    table.attrs = {"root": str(root), "skipped": skipped, "about": about}
     return table
+
+
+def _labelled(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, int]:
+    """The rows whose label is known, and how many are not; one warning says so."""
+    unknown = table["label"] == UNKNOWN
+    if unknown.all():
+        cause = "the folder or its table says of no file what it shows"
+        cure = "name a table with --labels FILE; `fracturelib predict` needs no labels"
+        raise CatalogError("no file has a label", file=root, cause=cause, cure=cure)
+    if unknown.any():
+        count = int(unknown.sum())
+        warnings.warn(f"of unknown label: {counted(count, 'file')}, left out", DataWarning, stacklevel=3)
+    return table[~unknown].reset_index(drop=True), int(unknown.sum())
 
 
 def fingerprint(table: pd.DataFrame) -> str:
@@ -198,22 +232,3 @@ def _without_conflicts(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
     return table[~conflict].reset_index(drop=True), [
         {"path": path, "problem": problem, "kind": ""} for path in table.loc[conflict, "path"]
     ]
-
-
-def _make_missing_splits(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """val and test from train; from everything where the root is flat."""
-    by = grouping_column(table)
-    missing = [split for split in SPLITS if split not in set(table["split"])]
-    if not missing:
-        return table
-    if is_flat(table):
-        return resplit(table, by=by, seed=seed)
-    groups = group_numbers(table, by)
-    # A source that is in an existing split too stays where it is: moved, it would leak into one split more.
-    fixed = np.isin(groups, groups[table["split"] != "train"])
-    share = dict.fromkeys(missing, MADE_FRACTION) | {"train": 1 - MADE_FRACTION * len(missing)}
-    fractions = np.array([share.get(split, 0.0) for split in SPLITS])
-    places = deal(pd.factorize(groups[~fixed])[0], table["label"].to_numpy()[~fixed], fractions, seed)
-    split = table["split"].to_numpy(object, copy=True)
-    split[~fixed] = [SPLITS[place] for place in places]
-    return table.assign(split=split)

@@ -53,6 +53,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """The visible folders in a folder, sorted; none where it cannot be read."""
+    try:
+        return sorted(child for child in folder.iterdir() if is_visible(child.name) and is_folder(child))
+    except OSError:
+        return []
+
+
 def visible_files(folder: Path) -> list[Path]:
     """All files below a folder, sorted, without what operating systems leave there (`.DS_Store`, `__MACOSX`).
 
