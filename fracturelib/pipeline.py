@@ -17,6 +17,8 @@ import torch
 from fracturelib import catalog
 from fracturelib.catalog import fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
+from fracturelib.catalog.options import DEFAULTS, DataOptions
+from fracturelib.catalog.pseudonyms import with_pseudonyms
 from fracturelib.comparing import drop_from_run
 from fracturelib.config import SPLITS, TrainConfig, parse_threshold_rule
 from fracturelib.errors import DataWarning, FracturelibError, FracturelibWarning, RunError
@@ -50,7 +52,9 @@ from fracturelib.runs import (
     learnt_pictures,
     load_run,
     new_record,
+    own_options,
     read_record,
+    reading_record,
     remove_leftovers,
     write_record,
     write_run,
@@ -70,7 +74,9 @@ def train_run(
     strict: bool = False,
     make_split: bool = False,
     keep_conflicts: bool = False,
+    options: DataOptions = DEFAULTS,
     features_limit: int = DEFAULT_LIMIT,
+    on_data: Callable[[pd.DataFrame], None] | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Run:
     """Read the data, train, evaluate on the test split, write the run folder with its report.
@@ -80,7 +86,9 @@ def train_run(
         folder: the run's folder, for example ``runs/first``; made only after data and weights are known to be good.
         resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
         strict, make_split, keep_conflicts: as in `read_catalog`.
+        options: how the data are read; see `DataOptions`. The run keeps them, for `evaluate_run`.
         features_limit: most bytes that features may take in ``.features``, the bank beside the run; 0: no bank.
+        on_data: called with the table once the data are read.
         on_epoch: called after every epoch with the history so far.
 
     Raises:
@@ -91,7 +99,18 @@ def train_run(
     check_name(folder.name)
     with claimed(folder), recorded_warnings() as messages:
         _check_target(folder, resume)
-        start = _prepare(config, folder, strict=strict, make_split=make_split, keep_conflicts=keep_conflicts)
+        table = read_catalog(
+            config.data,
+            strict=strict,
+            make_split=make_split,
+            keep_conflicts=keep_conflicts,
+            polarity=config.polarity,
+            seed=config.seed,
+            options=options,
+        )
+        if on_data is not None:
+            on_data(table)
+        start = _prepare(config, folder, table, options, make_split=make_split, keep_conflicts=keep_conflicts)
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, start.record)
         _open_folder(folder, start.record)
@@ -127,16 +146,16 @@ class _Trained(NamedTuple):
     reference: Reference
 
 
-def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: bool, keep_conflicts: bool) -> _Start:
-    """Read the data and build the model; nothing is written, so that bad data or weights leave no trace."""
-    table = read_catalog(
-        config.data,
-        strict=strict,
-        make_split=make_split,
-        keep_conflicts=keep_conflicts,
-        polarity=config.polarity,
-        seed=config.seed,
-    )
+def _prepare(
+    config: TrainConfig,
+    folder: Path,
+    table: pd.DataFrame,
+    options: DataOptions,
+    *,
+    make_split: bool,
+    keep_conflicts: bool,
+) -> _Start:
+    """Check the data and build the model; nothing is written, so that bad data or weights leave no trace."""
     loaders = make_loaders(table, config)
     # what these validation images cannot serve fails now, not after training
     to_be_judged = loaders.val.dataset.table.assign(probability=0.5)
@@ -147,6 +166,7 @@ def _prepare(config: TrainConfig, folder: Path, *, strict: bool, make_split: boo
     if rank_and_size()[1] > 1:
         record |= _for_processes(model)
     record["data"] |= {"make_split": make_split, "keep_conflicts": keep_conflicts}
+    record["data"] |= reading_record(folder, table, options)
     return _Start(config, table, loaders, model, record)
 
 
@@ -249,6 +269,8 @@ def evaluate_run(
     strict: bool = False,
     polarity: str | None = None,
     report: str | Path | None = None,
+    options: DataOptions = DEFAULTS,
+    on_data: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Test numbers and predictions of a saved run, at the run's own threshold and temperature.
 
@@ -258,6 +280,8 @@ def evaluate_run(
             folders counts as one test split.
         polarity: "keep" or "fix" pictures that look inverted; default: as in training.
         report: write `report.html` and `MODEL_CARD.md` of this test into this folder, which is made if missing.
+        options: how `data` is read; the run's own data are read as they were when it was trained.
+        on_data: called with the table once the data are read.
 
     Returns:
         The evaluation, and one row per test image: path, label, probability, prediction, source_id, ….
@@ -274,11 +298,15 @@ def evaluate_run(
         keep_conflicts=own["keep_conflicts"],
         polarity=polarity or run.config.polarity,
         seed=run.config.seed,
+        options=options if external else own_options(run, keep_ids=options.keep_ids),
+        only_tested=external,
     )
+    if on_data is not None:
+        on_data(table)
     same = fingerprint(table) == own["fingerprint"]
     external = external and not same  # a copy of the run's own data is no other data
     if external and data is not None:
-        table = _with_metadata_above(table, Path(data))
+        table = _with_metadata_above(table, Path(data), options)
     if not external and not same:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
     found = predict(run.model, _test_loader(table, run.config))
@@ -340,13 +368,13 @@ def is_external(run: Run, data: str | Path | None) -> bool:
     return data is not None and Path(data).resolve() != Path(run.config.data).resolve()
 
 
-def _with_metadata_above(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+def _with_metadata_above(table: pd.DataFrame, folder: Path, options: DataOptions) -> pd.DataFrame:
     """One split of a larger set (…/test) is described by the metadata.csv of that set: its patients count."""
     file = folder.resolve().parent / "metadata.csv"
     if folder.resolve().name not in SPLITS or (folder / "metadata.csv").is_file() or not file.is_file():
         return table
     described = join_metadata(table.assign(path=folder.resolve().name + "/" + table["path"]), file)
-    return described.assign(path=table["path"])
+    return with_pseudonyms(described.assign(path=table["path"]), keep_ids=options.keep_ids)
 
 
 def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] | None:
@@ -358,6 +386,7 @@ def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] |
             keep_conflicts=run.record["data"]["keep_conflicts"],
             polarity=run.config.polarity,
             seed=run.config.seed,
+            options=own_options(run),
         )
     except FracturelibError:
         return None

@@ -145,6 +145,8 @@ def test_system_files_are_ignored_in_silence(make_tree: MakeTree) -> None:
 
 def test_the_cure_fits_what_was_found(make_tree: MakeTree) -> None:
     root = make_tree()
+    assert len(read_catalog(root.parent)) == 32  # an archive often puts a set one level further down
+    make_tree()
     with pytest.raises(CatalogError) as caught:
         read_catalog(root.parent)
     assert caught.value.cure == f"give the folder {root}"

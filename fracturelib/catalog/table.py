@@ -61,13 +61,13 @@ def read_catalog(
 ) -> pd.DataFrame:
     """Read a data set in any of the layouts of `fracturelib.catalog.layouts`, to train on or to test with.
 
-    Class folders are `root/{train,val,test}/{fractured,not fractured}/…`; a root with just the two class folders counts
-    as one split "test". A `clean_split.csv` in the root, as the audit writes it, overrules the split of the folders,
-    with a warning. In every other layout a split that does not come with the set is made by patient (or source), and
-    does not depend on `seed`. Files of unknown label are left out, with one warning. Every image is decoded once, so that
-    a bad file is known here and not in the middle of training. Hidden files are ignored; other files that are no usable
-    image are skipped with one warning, and truncated JPEGs counted in one. Files with the same pixels under both labels
-    are left out with one warning.
+    Class folders are `root/{train,val,test}/{fractured,not fractured}/…`; a root with just the two class folders
+    counts as one split "test". A `clean_split.csv` in the root, as the audit writes it, overrules the split of the
+    folders, with a warning. In every other layout a split that does not come with the set is made by patient (or
+    source), and does not depend on `seed`. Files of unknown label are left out, with one warning. Every image is
+    decoded once, so that a bad file is known here and not in the middle of training. Hidden files are ignored;
+    other files that are no usable image are skipped with one warning, and truncated JPEGs counted in one. Files
+    with the same pixels under both labels are left out with one warning.
 
     Args:
         root: the data set's folder; a `metadata.csv` in it adds columns (see `join_metadata`).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fracturelib.cli.shared import NOTICE, SEED, add_command, add_data_options
+from fracturelib.cli.shared import NOTICE, SEED, add_command, add_data_options, data_options, print_reading
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
@@ -47,7 +47,8 @@ def _audit(options: argparse.Namespace) -> int:
     folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
     check_audit_folder(folder)
     check_corrections(options.folder, metadata=options.write_metadata, clean_split=options.clean_split)
-    table = survey(options.folder, polarity=options.polarity or "keep")
+    table = survey(options.folder, polarity=options.polarity or "keep", options=data_options(options))
+    print_reading(table)
     folder.mkdir(parents=True, exist_ok=True)
     result = audit(table, names=not options.no_names, memory=folder)
     print("\n".join(summary(result)))

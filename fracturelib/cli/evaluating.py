@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from fracturelib.cli.shared import NOTICE, add_command, add_data_options, csv_file, print_differences, print_metrics
+from fracturelib.cli.shared import (
+    NOTICE,
+    add_command,
+    add_data_options,
+    csv_file,
+    data_options,
+    print_differences,
+    print_metrics,
+    print_reading,
+)
 from fracturelib.errors import EvaluationError
 from fracturelib.files.tables import safe_table
 from fracturelib.writing.numbers import estimate, percent
@@ -48,7 +57,13 @@ def _evaluate(options: argparse.Namespace) -> int:
         check_report_folder(options.report, outside=[options.folder])
     with csv_file(options.csv, columns=FIRST_COLUMNS, outside=[options.folder]) as file:
         evaluation, predictions = evaluate_run(
-            run, data=options.data, strict=options.strict, polarity=options.polarity, report=options.report
+            run,
+            data=options.data,
+            strict=options.strict,
+            polarity=options.polarity,
+            report=options.report,
+            options=data_options(options),
+            on_data=print_reading,
         )
         safe_table(predictions).to_csv(file, index=False, lineterminator="\n")
     external = evaluation.set_name == "external test"

@@ -17,6 +17,9 @@ from fracturelib.writing.verdicts import told
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fracturelib.catalog import DataOptions
+
+LAYOUTS = ("folders", "classes", "mura", "fracatlas", "grazpedwri", "detection", "table", "dicom")  # for --help at once
 NOTICE = "For teaching and research; no medical device."
 
 
@@ -52,13 +55,46 @@ def number_from(low: float, high: float, kind: type = int) -> Callable[[str], fl
     return number
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """How the pictures are read, where no run's own settings are asked for."""
-    parser.add_argument(
-        "--polarity",
-        choices=("keep", "fix"),
-        help="what to do with pictures that look inverted (dark bone); default: what the run does, else keep",
+def add_data_options(parser: argparse.ArgumentParser, *, polarity: bool = True, keep_ids: bool = True) -> None:
+    """How a data set is read: the same for every command that takes one."""
+    group = parser.add_argument_group("how the data are read (chosen by what is found, and always said)")
+    group.add_argument("--layout", default="auto", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default: auto)")
+    group.add_argument("--labels", default="", metavar="FILE", help="table of labels: CSV, TSV or XLSX")
+    group.add_argument("--columns", default="", metavar="LIST", help="of that table: path=Image,label=Dx,patient=MRN")
+    group.add_argument(
+        "--classes",
+        default="",
+        metavar="TEXT",
+        help='what names of classes mean: "fractured=Comminuted,Greenstick; not fractured=Healthy"',
     )
+    if polarity:
+        group.add_argument(
+            "--polarity",
+            choices=("keep", "fix"),
+            help="what to do with pictures that look inverted (dark bone); default: what the run does, else keep",
+        )
+    if keep_ids:
+        group.add_argument(
+            "--keep-ids", action="store_true", help="give ids of patients and studies as they are stored"
+        )
+
+
+def data_options(options: argparse.Namespace) -> DataOptions:
+    """What `add_data_options` asked for."""
+    from fracturelib.catalog import DataOptions
+
+    return DataOptions(options.layout, options.labels, options.columns, options.classes, options.keep_ids)
+
+
+def print_reading(table: pd.DataFrame) -> None:
+    """How the data were read, and what label 1 stands for where that is not a fracture."""
+    from fracturelib.catalog import about
+    from fracturelib.writing.words import LABEL_MEANINGS
+
+    known = about(table)
+    lines = [*known.said, *([LABEL_MEANINGS[known.meaning]] if known.meaning in LABEL_MEANINGS else [])]
+    for name, line in zip(["Data:", *[""] * len(lines)], lines, strict=False):
+        print(f"{name:<6}{line}", flush=True)
 
 
 SEED = number_from(0, 2**31 - 1)

@@ -13,7 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracturelib.cli.shared import NOTICE, add_command, number_from, print_metrics
+from fracturelib.cli.shared import (
+    NOTICE,
+    add_command,
+    add_data_options,
+    data_options,
+    number_from,
+    print_metrics,
+    print_reading,
+)
 from fracturelib.config import TrainConfig
 from fracturelib.files import check_output_folder
 
@@ -55,6 +63,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--keep-conflicts", action="store_true", help="keep files with the same content and different labels"
     )
+    add_data_options(parser, polarity=False)  # a setting of the run
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -108,6 +117,8 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
             strict=options.strict,
             make_split=options.make_split,
             keep_conflicts=options.keep_conflicts,
+            options=data_options(options),
+            on_data=print_reading if is_first() else None,
             features_limit=round(options.features_limit * 1e9),
             on_epoch=_print_epoch,
         )

@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from fracturelib.catalog import about
 from fracturelib.evaluation import Evaluation, describe_rule
 from fracturelib.report.tested import Tested
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.tables import MISSING
+from fracturelib.writing.words import LABEL_MEANINGS
 
 AUTHOR = f"{MISSING}: for the author of a paper to write"
 NOT_OURS = f"{MISSING}: the folder of images does not say"
@@ -27,7 +29,7 @@ def claim_items(tested: Tested, *, partitions: str) -> Items:
     """All 44 items; `partitions` says whether the splits share original images."""
     return [
         *_study(tested.record),
-        *_data(tested.record, tested.evaluation, partitions),
+        *_data(tested, partitions),
         *_model(tested.record),
         *_evaluation(tested.evaluation, tested.probes),
         *_results(tested.evaluation, tested.table),
@@ -46,14 +48,16 @@ def _study(record: Mapping[str, Any]) -> Items:
     ]
 
 
-def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) -> Items:
+def _data(tested: Tested, partitions: str) -> Items:
+    record, evaluation = tested.record, tested.evaluation
     facts = record.get("data", {})
     root = facts.get("root", MISSING)
     skipped = facts.get("skipped")
     missing = MISSING if skipped is None else f"{skipped} unreadable files were left out"
     size = record.get("config", {}).get("image_size")
     prepared = MISSING if size is None else f"greyscale, resized to {size} × {size} pixels, ImageNet normalisation"
-    labels = f"{MISSING}; the folder names are taken as labels"
+    meaning = LABEL_MEANINGS.get(about(tested.table).meaning, "the labels that came with the images are taken")
+    labels = f"{MISSING}; {meaning}"
     units = f"{evaluation.n_units} {evaluation.unit}"
     return [
         (7, "sources of the data", f"the folder {root}; its origin: {MISSING}"),
@@ -68,7 +72,7 @@ def _data(record: Mapping[str, Any], evaluation: Evaluation, partitions: str) ->
         (16, "who annotated, with which qualification", NOT_OURS),
         (17, "annotation of the test set", NOT_OURS),
         (18, "agreement between and within readers", NOT_OURS),
-        (19, "assignment to partitions", "by the folders train, val and test, or by source (--make-split)"),
+        (19, "assignment to partitions", "as the set comes, or made by patient or source: see Data"),
         (20, "level at which partitions are disjoint", partitions),
         (21, "planned sample size", f"not planned; {evaluation.n_files} test files of {units}"),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracturelib.catalog import describe, shared_sources
+from fracturelib.catalog import about, describe, shared_sources
 from fracturelib.config import CLASS_NAMES
 from fracturelib.evaluation import HEADLINE, METRICS, Evaluation
 from fracturelib.files.places import shareable
@@ -19,7 +19,7 @@ from fracturelib.report.tested import Tested
 from fracturelib.writing.numbers import interval, number
 from fracturelib.writing.tables import MISSING, cell, grid
 from fracturelib.writing.verdicts import explained, told
-from fracturelib.writing.words import SPLIT_NAMES
+from fracturelib.writing.words import LABEL_MEANINGS, SPLIT_NAMES
 
 RANDOM_WEIGHTS = (
     "The trunk has random weights: nothing was learnt from ImageNet, and this is no transfer learning. "
@@ -189,8 +189,17 @@ def _data(record: Mapping[str, Any], table: pd.DataFrame, evaluation: Evaluation
     return {
         "data_root": facts.get("root", MISSING) if own else shareable(table.attrs.get("root", MISSING)),
         "fingerprint": facts.get("fingerprint", "") if own else "",
+        "read_as": read_as(table),
         "data": grid(head, rows, numeric=range(2, len(head)), caption=_leak(table, evaluation)),
     }
+
+
+def read_as(table: pd.DataFrame) -> list[str]:
+    """How the data were read, what was decided, and what the label means; empty for a table that does not know."""
+    known = about(table)
+    left_out = [f"{known.unlabelled} files of unknown label were left out"] if known.unlabelled else []
+    meaning = [LABEL_MEANINGS[known.meaning]] if known.meaning in LABEL_MEANINGS else []
+    return [*meaning, *known.said, *left_out]
 
 
 def _patients(table: pd.DataFrame, row: Mapping[str, Any]) -> int:

@@ -1,8 +1,22 @@
 """The folder of a run: enough to reload the model and repeat its numbers, and nothing in it is ever executed."""
 
 from fracturelib.runs.folder import check_name, claimed, remove_leftovers
+<<<<<<< HEAD
 from fracturelib.runs.reading import Run, learnt_pictures, load_run, read_record, repeat_self_test, saved_table
 from fracturelib.runs.writing import CHECKPOINT, MODEL, PREDICTIONS, RECORD_FILE, new_record, write_record, write_run
+=======
+from fracturelib.runs.reading import Run, learnt_pictures, load_run, own_options, read_record, saved_table
+from fracturelib.runs.writing import (
+    CHECKPOINT,
+    MODEL,
+    PREDICTIONS,
+    RECORD_FILE,
+    new_record,
+    reading_record,
+    write_record,
+    write_run,
+)
+>>>>>>> f30b127 (fracturelib catalog shows what would be read; all commands read alike)
 
 __all__ = [
     "CHECKPOINT",
@@ -15,7 +29,9 @@ __all__ = [
     "learnt_pictures",
     "load_run",
     "new_record",
+    "own_options",
     "read_record",
+    "reading_record",
     "remove_leftovers",
     "repeat_self_test",
     "saved_table",

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fracturelib.catalog import DataOptions
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, RunError, RunWarning, WeightsError
 from fracturelib.evaluation import calibrated, threshold_on
@@ -245,6 +246,14 @@ def _settings(record: dict[str, Any], folder: Path) -> TrainConfig:
             cure="restore it from a copy, or train again under another --name",
         ) from error
     return replace(config, data=found_from(folder, record["data"].get("place"), config.data))
+
+
+def own_options(run: Run, *, keep_ids: bool = False) -> DataOptions:
+    """How the run's own data are read; its table of labels is looked for where it was, as seen from the run."""
+    asked = dict(run.record["data"].get("options") or {})
+    if asked.get("labels"):
+        asked["labels"] = found_from(run.folder, asked.get("labels_place"), asked["labels"])
+    return replace(DataOptions.from_dict(asked), keep_ids=keep_ids)
 
 
 def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> FractureClassifier:

@@ -69,6 +69,7 @@ RECORD = {  # config.json of a run that has begun
         "fingerprint": DIGEST,
         "make_split": FLAG,
         "keep_conflicts": FLAG,
+        "options": Is(dict, optional=True),
     },
     "precision": TEXT_OR_NOT,
     "files": Is(dict, optional=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 from safetensors.torch import save
 
 from fracturelib import __version__
-from fracturelib.catalog import describe, fingerprint
+from fracturelib.catalog import DataOptions, about, describe, fingerprint
 from fracturelib.config import TrainConfig
 from fracturelib.evaluation import Evaluation
 from fracturelib.evaluation.similarity import Reference
@@ -59,6 +60,14 @@ def new_record(config: TrainConfig, table: pd.DataFrame, model: FractureClassifi
         "machine": describe_machine(),
         "precision": choose_precision(config.precision, choose_device(config.device)),
     }
+
+
+def reading_record(folder: Path, table: pd.DataFrame, options: DataOptions) -> dict[str, Any]:
+    """How the data were read, for the record's "data": what was found and said, and what was asked for."""
+    known = about(table)
+    asked = asdict(options) | {"labels": shareable(options.labels) if options.labels else ""}
+    asked["labels_place"] = place_from(folder, options.labels) if options.labels else None
+    return {"layout": known.layout, "read_as": list(known.said), "meaning": str(known.meaning), "options": asked}
 
 
 def write_run(

@@ -6,6 +6,8 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 
+# What label 1 stands for (`catalog.Meaning`), where that is not a fracture.
+LABEL_MEANINGS = {"abnormal study": "label of the study: abnormal, wider than fractured"}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 

@@ -20,6 +20,7 @@ from fracturelib.images import folders_in
 
 NAME, TITLE = "mura", "MURA"
 _REGION = re.compile(r"XR_[A-Z]+", re.IGNORECASE)
+_PATIENT = re.compile(r"patient\d+", re.IGNORECASE)
 _TABLES = ("train_labeled_studies.csv", "valid_labeled_studies.csv")
 _POSITIVE, _NEGATIVE = "positive", "negative"
 
@@ -28,7 +29,8 @@ def fits(top: Path, options: DataOptions) -> bool:
     """Folders named after regions (XR_WRIST …), in the folder or in one of its splits."""
     inside = folders_in(top)
     places = [top, *(child for child in inside if split_name(child.name))]
-    return any(_REGION.fullmatch(child.name) for place in places for child in folders_in(place))
+    regions = (child for place in places for child in folders_in(place) if _REGION.fullmatch(child.name))
+    return any(_PATIENT.fullmatch(child.name) for region in regions for child in folders_in(region))
 
 
 def read(root: Path, top: Path, options: DataOptions) -> Listing:
