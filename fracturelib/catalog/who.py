@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -85,11 +86,29 @@ def tags_of_files(root: Path, paths: pd.Series) -> pd.Series:
 def _tags(file: Path) -> Tags | None:
     if file.suffix.lower() in photographs.SUFFIXES or not is_dicom_file(file):
         return None
+    state = file.stat()
+    return _tags_once(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2**16)
+def _tags_once(file: Path, changed: int, size: int) -> Tags | None:
+    """The tags of a file in this state; a table asks for them more than once."""
     try:
-        tags = read_tags(file)
+        return read_tags(file)
     except ImageError:
         return None
-    return tags if tags.kind is Kind.IMAGE else None
+
+
+def without_other_objects(root: Path, paths: list[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """The paths without DICOM files that hold no radiograph (reports, secondary captures), and these by kind."""
+    tags = tags_of_files(root, pd.Series(paths, dtype=object))
+    others = [
+        {"path": path, "problem": f"a DICOM {one.kind}, not a radiograph"}
+        for path, one in zip(paths, tags, strict=True)
+        if one is not None and one.kind is not Kind.IMAGE
+    ]
+    skipped = {other["path"] for other in others}
+    return [path for path in paths if path not in skipped], others
 
 
 def who_from_tags(tags: pd.Series) -> pd.DataFrame:

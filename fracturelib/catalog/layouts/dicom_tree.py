@@ -8,6 +8,7 @@ from pathlib import Path
 from fracturelib.catalog.layouts.contract import Listing, counts_of, images_below, label_of, rows_for, sentence
 from fracturelib.catalog.naming import UNKNOWN
 from fracturelib.catalog.options import DataOptions
+from fracturelib.catalog.who import without_other_objects
 from fracturelib.errors import ImageError
 from fracturelib.images import dicom, named_like_an_image, visible_files
 
@@ -25,7 +26,8 @@ def fits(top: Path, options: DataOptions) -> bool:
 
 def read(root: Path, top: Path, options: DataOptions) -> Listing:
     """Every DICOM file; which of them hold no radiograph is known once they are opened."""
-    table = rows_for(images_below(root, top))
+    paths, others = without_other_objects(root, images_below(root, top))
+    table = rows_for(paths)
     table["label"] = table["path"].map(label_of)
     missing = _missing(root, top)
     said = sentence(
@@ -35,7 +37,7 @@ def read(root: Path, top: Path, options: DataOptions) -> Listing:
         else "",
         f"{len(missing)} pictures that its DICOMDIR names are not there" if missing else "",
     )
-    return Listing(table, said, skipped=tuple(missing))
+    return Listing(table, said, skipped=(*others, *missing))
 
 
 def _directory(top: Path) -> Path | None:

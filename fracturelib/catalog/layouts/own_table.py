@@ -22,7 +22,7 @@ from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, split_name
 from fracturelib.catalog.options import DataOptions
 from fracturelib.catalog.selecting import BOX
 from fracturelib.catalog.spreadsheet import SUFFIXES, read_rows
-from fracturelib.catalog.who import filled, who_from_paths
+from fracturelib.catalog.who import filled, who_from_paths, without_other_objects
 from fracturelib.errors import CatalogError
 from fracturelib.images import is_visible
 from fracturelib.writing.words import counted
@@ -48,7 +48,8 @@ def read(root: Path, top: Path, options: DataOptions) -> Listing:
     if file is None:
         raise CatalogError("there is no table of labels", file=root, cure="name it with --labels FILE")
     rows, how = read_rows(file)
-    table = rows_for(images_below(root, top))
+    paths, others = without_other_objects(root, images_below(root, top))
+    table = rows_for(paths)
     columns = find_columns(list(rows), options.columns, file)
     if "label" not in columns:
         cause = f"its columns are {', '.join(list(rows)[:20])}"
@@ -63,7 +64,7 @@ def read(root: Path, top: Path, options: DataOptions) -> Listing:
         f"{counted(match.rows_without_a_file, 'row')} of the table without a picture" * bool(match.rows_without_a_file),
         missing_splits(table),
     )
-    return Listing(table, said, _boxes(table["path"], rows, columns, match))
+    return Listing(table, said, _boxes(table["path"], rows, columns, match), skipped=tuple(others))
 
 
 def _joined(table: pd.DataFrame, rows: pd.DataFrame, columns: dict[str, str], match: Match, file: Path) -> pd.DataFrame:
