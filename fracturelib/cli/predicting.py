@@ -33,7 +33,6 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write the table of pictures to this file")
     parser.add_argument("--csv-patients", metavar="FILE", help="write one row per patient to this file")
     parser.add_argument("--csv-studies", metavar="FILE", help="write one row per study to this file")
-    parser.add_argument("--keep-ids", action="store_true", help="give ids of patients and studies as they are stored")
     parser.add_argument(
         "--guarantee",
         metavar="TEXT",

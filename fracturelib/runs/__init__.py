@@ -1,11 +1,15 @@
 """The folder of a run: enough to reload the model and repeat its numbers, and nothing in it is ever executed."""
 
 from fracturelib.runs.folder import check_name, claimed, remove_leftovers
-<<<<<<< HEAD
-from fracturelib.runs.reading import Run, learnt_pictures, load_run, read_record, repeat_self_test, saved_table
-from fracturelib.runs.writing import CHECKPOINT, MODEL, PREDICTIONS, RECORD_FILE, new_record, write_record, write_run
-=======
-from fracturelib.runs.reading import Run, learnt_pictures, load_run, own_options, read_record, saved_table
+from fracturelib.runs.reading import (
+    Run,
+    learnt_pictures,
+    load_run,
+    own_options,
+    read_record,
+    repeat_self_test,
+    saved_table,
+)
 from fracturelib.runs.writing import (
     CHECKPOINT,
     MODEL,
@@ -16,7 +20,6 @@ from fracturelib.runs.writing import (
     write_record,
     write_run,
 )
->>>>>>> f30b127 (fracturelib catalog shows what would be read; all commands read alike)
 
 __all__ = [
     "CHECKPOINT",
