@@ -102,7 +102,11 @@ def read_catalog(
     if by_folders:
         check_splits(table, root, make_split=make_split)
     table, skipped = _inspect(table, root, strict=strict, polarity=polarity)
-    skipped = [*([] if found is None else found.listing.skipped), *skipped]
+    if found is not None and found.listing.skipped:
+        skipped = [*found.listing.skipped, *skipped]
+        kinds = Counter(one["problem"] for one in found.listing.skipped)
+        said = "; ".join(f"{count} × {problem}" for problem, count in kinds.most_common())
+        warnings.warn(f"skipped: {said}", DataWarning, stacklevel=2)
     if not keep_conflicts:
         table, conflicts = _without_conflicts(table)
         skipped += conflicts

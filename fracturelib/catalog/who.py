@@ -103,7 +103,7 @@ def without_other_objects(root: Path, paths: list[str]) -> tuple[list[str], list
     """The paths without DICOM files that hold no radiograph (reports, secondary captures), and these by kind."""
     tags = tags_of_files(root, pd.Series(paths, dtype=object))
     others = [
-        {"path": path, "problem": f"a DICOM {one.kind}, not a radiograph"}
+        {"path": path, "problem": f"a DICOM {one.kind}, not a radiograph", "kind": str(one.kind)}
         for path, one in zip(paths, tags, strict=True)
         if one is not None and one.kind is not Kind.IMAGE
     ]

@@ -54,4 +54,8 @@ def _missing(root: Path, top: Path) -> list[dict[str, str]]:
     except ImageError:  # damaged: the files speak for themselves
         return []
     problem = "named in the DICOMDIR, and not there"
-    return [{"path": file.relative_to(root).as_posix(), "problem": problem} for file in named if not file.is_file()]
+    return [
+        {"path": file.relative_to(root).as_posix(), "problem": problem, "kind": ""}
+        for file in named
+        if not file.is_file()
+    ]

@@ -103,8 +103,8 @@ def _name_keys(root: Path, file: Path) -> list[tuple[str, Callable[[str], str], 
         suffix = PurePosixPath(base).suffix
         return base[: -len(suffix)] if suffix and not suffix[1:].isdigit() else base
 
-    keys = [
-        ("path", _posix, str),
+    keys: list[tuple[str, Callable[[str], str], Callable[[str], str]]] = [
+        ("path", _posix, _posix),
         ("path", _posix, from_table),
         ("path from its last folder on", _end(tail), _end(tail)),
     ]
