@@ -8,6 +8,7 @@ from scipy import stats
 from fracturelib.config import TrainConfig, parse_guarantee
 from fracturelib.errors import ConfigError, EvaluationError
 from fracturelib.evaluation import Combination, choose_combination, choose_limit, combined, fewest_fractures
+from fracturelib.report.sections import guarantee
 
 
 def patients(count, seed, split="val"):
@@ -55,6 +56,15 @@ def test_the_promise_is_kept_as_often_as_it_says():
         limit = choose_limit(patients(200, seed), guarantee="sensitivity=0.9")
         kept += (fractured["probability"] >= limit).mean() >= 0.9
     assert kept >= stats.binom.ppf(0.025, 100, 0.95)
+
+
+def test_the_report_says_what_the_promise_means_for_its_files():
+    table = pd.DataFrame({"label": [0, 1, 0, 0, 1], "probability": [0.1, 0.15, 0.3, 0.4, 0.9]})
+    record = {"limit": 0.2, "config": {"guarantee": "sensitivity=0.95"}}
+    said = guarantee(record, table, threshold=0.5)
+    assert "below 0.200 only" in said and "at most 5 %" in said
+    assert "said of 2, of which 1 are fractured" in said and said.endswith("a human must look: at 2.")
+    assert guarantee({}, table, threshold=0.5) == ""
 
 
 @pytest.mark.parametrize("text", ["sensitivity", "sensitivity=2", "sensitivity=nan", "specificity=0.9", "", "0.95"])

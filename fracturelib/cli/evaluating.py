@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from fracturelib.cli.shared import (
     NOTICE,
@@ -75,7 +77,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         print("EXTERNAL TEST: images from elsewhere; model, threshold and temperature come along unchanged.\n")
     print_metrics(evaluation.to_dict(), options.data or run.config.data)
     print(f"Threshold {run.threshold:.3f}: {describe_rule(run.config.threshold)}.")
-    print(_calibration(evaluation))
+    print(_calibration(evaluation, run.record.get("calibration") or {}))
     if options.prevalence is not None:
         _print_prevalence(predictions, run.threshold, options.prevalence)
     drop = drop_from_run(run, predictions) if external else None
@@ -90,12 +92,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibration(evaluation) -> str:
+def _calibration(evaluation, chosen: Mapping[str, Any]) -> str:
     summary = evaluation.calibration_summary.set_index("quantity")
     said = "Brier score {brier:.3f}, calibration error {ece:.3f}"
     before = said.format(**summary["as_trained"])
     if evaluation.temperature is None:
-        return f"{before}; the run has no temperature."
+        return f"{before}; the run has no temperature ({chosen.get('reason') or 'not known why'})."
     after = said.format(**summary["with_temperature"])
     return f"{before}; with the run's temperature {evaluation.temperature:.2f}: {after}."
 

@@ -28,6 +28,8 @@ from fracturelib.files import check_output_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fracturelib.runs import Run
+
 
 def add_train(commands: argparse._SubParsersAction) -> None:
     """The options are made from the fields of `TrainConfig`."""
@@ -132,9 +134,17 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
     if not is_first():
         return
     print(f"\nTrunk:  {run.model.origin.detail}")
-    print(f"Best epoch: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images\n")
+    print(f"Best epoch: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images")
+    print(_probabilities(run))
     print_metrics(run.metrics, config.data)
     print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
+
+
+def _probabilities(run: Run) -> str:
+    """What is known about the run's probabilities: temperature and guarantee."""
+    chosen, limit = run.record["calibration"], run.record["limit"]
+    said = f"Temperature {run.temperature:.2f}" if run.temperature else f"No temperature: {chosen['reason']}"
+    return said + ("\n" if limit is None else f"; “no fracture” is said below {min(limit, run.threshold):.3f}\n")
 
 
 def _print_epoch(history: pd.DataFrame) -> None:

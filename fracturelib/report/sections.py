@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fracturelib.config import parse_guarantee
 from fracturelib.evaluation import Evaluation, describe_rule
 from fracturelib.evaluation.metrics import HEADLINE_OF_GROUPS
 from fracturelib.stress import describe_level
@@ -61,19 +63,39 @@ def _prevalence(prevalence: pd.DataFrame) -> dict[str, Any]:
     return grid(head, rows, numeric=(1, 2))
 
 
-def calibration(evaluation: Evaluation) -> dict[str, Any]:
+def guarantee(record: Mapping[str, Any], predictions: pd.DataFrame, *, threshold: float) -> str:
+    """Where “no fracture” may be said, what that promises, and what it means for these files; "" without a promise."""
+    limit, asked = record.get("limit"), parse_guarantee(record.get("config", {}).get("guarantee", "none"))
+    if limit is None or asked is None:
+        return ""
+    limit, chances = min(limit, threshold), predictions["probability"]
+    cleared, unsure = predictions[chances < limit], int(((chances >= limit) & (chances < threshold)).sum())
+    return (
+        f"“No fracture” is said below {limit:.3f} only: with 95 % confidence over validation patients, at most "
+        f"{percent(1 - asked)} of those with a fracture have a fractured picture below it (exact binomial test). On "
+        f"these files it is said of {len(cleared):,}, of which {int(cleared['label'].sum()):,} are fractured; between "
+        f"limit and threshold a human must look: at {unsure:,}."
+    )
+
+
+def calibration(evaluation: Evaluation, record: Mapping[str, Any]) -> dict[str, Any]:
     """Brier score with its parts, calibration error and log loss, as trained and with the run's temperature."""
     summary = evaluation.calibration_summary.set_index("quantity")
     head = ["quantity", "as trained"]
     columns = ["as_trained"]
+    chosen = record.get("calibration") or {}
     sentence = f"Temperature: {MISSING}."
+    if chosen.get("reason"):
+        fitted = f" ({chosen['fitted']:.2f})" if chosen.get("fitted") else ""
+        sentence = f"A temperature{fitted} was refused: {chosen['reason']}. Probabilities are what the network gave."
     if evaluation.temperature is not None:
         head.append(f"with temperature {evaluation.temperature:.2f}")
         columns.append("with_temperature")
         effect = "towards 0.5 (less sure)" if evaluation.temperature > 1 else "away from 0.5 (surer)"
         sentence = (
             f"The temperature {evaluation.temperature:.2f} was fitted on the validation split and moves probabilities "
-            f"{effect}. It changes no call and no ranking."
+            f"{effect}. It changes no call and no ranking, and all probabilities "
+            "here have it unless they are marked “as trained”."
         )
     rows = [
         [("– " if name in PARTS else "") + text, *(number(summary.loc[name, column]) for column in columns)]
@@ -82,11 +104,11 @@ def calibration(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "calibration": grid(head, rows, numeric=range(1, len(head))),
         "temperature_sentence": sentence,
-        "calibration_sentence": f"Brier score {number(summary.loc['brier', 'as_trained'])} = reliability "
-        f"{number(summary.loc['reliability', 'as_trained'])} − resolution "
-        f"{number(summary.loc['resolution', 'as_trained'])} + uncertainty "
-        f"{number(summary.loc['uncertainty', 'as_trained'])}, and a rest; expected calibration error "
-        f"{number(summary.loc['ece', 'as_trained'])} in ten bins.",
+        "calibration_sentence": f"Brier score {number(summary.loc['brier', columns[-1]])} = reliability "
+        f"{number(summary.loc['reliability', columns[-1]])} − resolution "
+        f"{number(summary.loc['resolution', columns[-1]])} + uncertainty "
+        f"{number(summary.loc['uncertainty', columns[-1]])}, and a rest; expected calibration error "
+        f"{number(summary.loc['ece', columns[-1]])} in ten bins.",
     }
 
 
