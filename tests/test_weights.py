@@ -211,7 +211,7 @@ def address(server):
 
 def test_a_download_is_announced_checked_and_named_last(server, tmp_path, capsys):
     path = tmp_path / "deep" / "file.bin"
-    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    fetch(address(server), path, checksum=DIGEST[:8])
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
     said = capsys.readouterr().out
@@ -221,9 +221,9 @@ def test_a_download_is_announced_checked_and_named_last(server, tmp_path, capsys
 def test_a_broken_download_is_continued_once_and_then_by_the_next_call(server, tmp_path):
     server.cuts, path = 2, tmp_path / "file.bin"
     with pytest.raises(DownloadError, match=r"broke|Incomplete"):
-        fetch(address(server), path, sha256_prefix=DIGEST[:8])
+        fetch(address(server), path, checksum=DIGEST[:8])
     assert not path.exists()
-    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    fetch(address(server), path, checksum=DIGEST[:8])
     assert path.read_bytes() == CONTENT
     assert server.starts == [0, len(CONTENT) // 2, 3 * len(CONTENT) // 4]
 
@@ -231,34 +231,34 @@ def test_a_broken_download_is_continued_once_and_then_by_the_next_call(server, t
 def test_a_part_of_another_file_is_thrown_away_and_all_fetched_anew(server, tmp_path):
     path = tmp_path / "file.bin"
     path.with_name("file.bin.part").write_bytes(b"something else")
-    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    fetch(address(server), path, checksum=DIGEST[:8])
     assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("length", ["", "many", "-1"])
 def test_a_server_that_does_not_say_how_much_is_believed_by_the_checksum(server, tmp_path, length):
     server.length, path = length, tmp_path / "file.bin"
-    fetch(address(server), path, sha256_prefix=DIGEST[:8])
+    fetch(address(server), path, checksum=DIGEST[:8])
     assert path.read_bytes() == CONTENT
 
 
 def test_a_server_that_announces_too_much_is_refused(server, tmp_path):
     server.length = "9" * 30
     with pytest.raises(DownloadError, match="announces"):
-        fetch(address(server), tmp_path / "file.bin", sha256_prefix=DIGEST[:8])
+        fetch(address(server), tmp_path / "file.bin", checksum=DIGEST[:8])
 
 
 def test_a_server_that_never_ends_is_left(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "LARGEST_BYTES", 5_000_000)
     server.length, server.endless = "", True
     with pytest.raises(DownloadError, match="without an end"):
-        fetch(address(server), tmp_path / "file.bin", sha256_prefix=DIGEST[:8])
+        fetch(address(server), tmp_path / "file.bin", checksum=DIGEST[:8])
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
     path = tmp_path / "file.bin"
     with pytest.raises(DownloadError, match="wrong checksum"):
-        fetch(address(server), path, sha256_prefix="00000000")
+        fetch(address(server), path, checksum="00000000")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -267,7 +267,7 @@ def test_a_silent_server_is_given_up_within_the_limit(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(DownloadError, match="no connection"):
-            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/x", tmp_path / "x", sha256_prefix="0")
+            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/x", tmp_path / "x", checksum="0")
     assert time.monotonic() - started < 3
 
 

@@ -7,6 +7,7 @@ import argparse
 from fracturelib import __version__
 from fracturelib.cli.auditing import add_audit
 from fracturelib.cli.cataloguing import add_catalog
+from fracturelib.cli.datasets import add_data
 from fracturelib.cli.evaluating import add_compare, add_evaluate
 from fracturelib.cli.exporting import add_doctor, add_export
 from fracturelib.cli.machine import add_check, add_prepare, add_weights
@@ -21,6 +22,7 @@ from fracturelib.cli.watching import add_watch
 COMMANDS = (
     add_simulate,
     add_catalog,
+    add_data,
     add_audit,
     add_train,
     add_evaluate,

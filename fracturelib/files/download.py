@@ -1,21 +1,24 @@
-"""One download: announced, resumable, checked against a SHA-256, never left half-written under its name."""
+"""One download: announced, resumable, checked against a checksum, never left half-written under its name."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 CONNECT_SECONDS = 5.0  # longest wait for a first answer, name look-up included
 READ_SECONDS = 30.0  # longest silence once the file is coming
 CHUNK_BYTES = 1 << 18
-LARGEST_BYTES = 4 * 2**30  # no weights that are asked for here come near it; a server that never ends does
+LARGEST_BYTES = 4 * 2**30  # nothing that is asked for here comes near it; a server that never ends does
+LARGEST_JSON = 2**20  # bytes of an answer that describes files
 SLOWEST = 2_000  # bytes a second, over a minute and longer: below it a server only pretends to send
 
 
@@ -27,7 +30,7 @@ class BrokenTransfer(DownloadError):
     """It broke off, or what was continued is not the file: a second attempt may succeed."""
 
 
-def fetch(url: str, path: Path, *, sha256_prefix: str) -> None:
+def fetch(url: str, path: Path, *, checksum: str, algorithm: str = "sha256", size: int | None = None) -> None:
     """Download `url` to `path`; a transfer that breaks is continued once.
 
     Bytes go to ``<path>.part``, which a later call continues; the file gets its name only after the check.
@@ -35,39 +38,64 @@ def fetch(url: str, path: Path, *, sha256_prefix: str) -> None:
     Args:
         url: address of the file.
         path: where it is kept; parents are made.
-        sha256_prefix: first hex digits of the SHA-256 that the file must have (8 in torchvision's names).
+        checksum: first hex digits of the checksum that the file must have (8 in torchvision's names, or all).
+        algorithm: of the checksum, as `hashlib` names it.
+        size: bytes that the file has, where that is known: more are not received.
 
     Raises:
         DownloadError: no connection within 5 s, a broken, endless or far too slow transfer, or a wrong checksum.
     """
     print(f"Looking for {path.name} (gives up after {CONNECT_SECONDS:.0f} s without a connection) …", flush=True)
     try:
-        _attempt(url, path, sha256_prefix)
+        _attempt(url, path, checksum, algorithm, size)
     except BrokenTransfer as error:
         print(f"{error}; trying once more", flush=True)
-        _attempt(url, path, sha256_prefix)
+        _attempt(url, path, checksum, algorithm, size)
 
 
-def _attempt(url: str, path: Path, sha256_prefix: str) -> None:
+def fetch_json(url: str) -> Any:
+    """A server's answer in JSON, of at most 1 MiB.
+
+    Raises:
+        DownloadError: no connection, an answer that is too long, or one that is not JSON.
+    """
+    try:
+        with _open(urllib.request.Request(url, headers={"Accept": "application/json"})) as response:
+            text = response.read(LARGEST_JSON + 1)
+    except urllib.error.HTTPError as error:
+        raise DownloadError(f"the server answered {error.code}") from error
+    except (OSError, HTTPException) as error:
+        raise DownloadError(str(error) or type(error).__name__) from error
+    if len(text) > LARGEST_JSON:
+        raise DownloadError(f"the server's answer is longer than {LARGEST_JSON:,} bytes")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DownloadError("the server's answer is not JSON") from error
+
+
+def _attempt(url: str, path: Path, checksum: str, algorithm: str, size: int | None) -> None:
     part = path.with_name(path.name + ".part")
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         with _open(request) as response:
+            if response.status not in (200, 206):  # 202: "come again later", without the file
+                raise DownloadError(f"the server answered {response.status}")
             start = start if response.status == 206 else 0  # else the server sends all of it again
             path.parent.mkdir(parents=True, exist_ok=True)
-            _receive(response, part, start)
+            _receive(response, part, start, size or LARGEST_BYTES)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part already holds the whole file
             raise DownloadError(f"the server answered {error.code}") from error
     except (OSError, HTTPException) as error:
         broken = BrokenTransfer if part.exists() and part.stat().st_size > start else DownloadError
         raise broken(str(error) or type(error).__name__) from error
-    found = _sha256(part)
-    if not found.startswith(sha256_prefix):
+    found = digest_of(part, algorithm)
+    if not found.startswith(checksum):
         part.unlink()
         wrong = BrokenTransfer if start else DownloadError  # a part of another file may have been continued
-        raise wrong(f"wrong checksum (SHA-256 {found[:8]}…, expected {sha256_prefix}…); the file was removed")
+        raise wrong(f"wrong checksum ({algorithm} {found[:8]}…, expected {checksum[:8]}…); the file was removed")
     part.replace(path)
 
 
@@ -95,11 +123,11 @@ def _open(request: urllib.request.Request) -> HTTPResponse:
     return outcome[0]
 
 
-def _receive(response: HTTPResponse, part: Path, start: int) -> None:
+def _receive(response: HTTPResponse, part: Path, start: int, largest: int) -> None:
     """Append the body to the part file, with a progress bar that says what comes and where it goes."""
     stated = response.headers.get("Content-Length") or ""
     total = start + int(stated) if stated.isdecimal() else None
-    if (total or 0) > LARGEST_BYTES:
+    if (total or 0) > largest:
         raise DownloadError(f"the server announces {stated} bytes, which no such file has")
     print(f"Downloading {f'{total / 1e6:.0f} MB' if total else 'a file of unknown size'} to {part.parent}", flush=True)
     received, begun = start, time.monotonic()
@@ -111,7 +139,7 @@ def _receive(response: HTTPResponse, part: Path, start: int) -> None:
             received += file.write(chunk)
             bar.update(len(chunk))
             seconds = time.monotonic() - begun
-            if received > LARGEST_BYTES or (seconds > 60 and received - start < SLOWEST * seconds):
+            if received > largest or (seconds > 60 and received - start < SLOWEST * seconds):
                 raise DownloadError(
                     f"the server had sent {received / 1e6:.1f} MB after {seconds:.0f} s, without an end"
                 )
@@ -119,6 +147,7 @@ def _receive(response: HTTPResponse, part: Path, start: int) -> None:
         raise BrokenTransfer(f"the connection broke after {received / 1e6:.0f} of {total / 1e6:.0f} MB")
 
 
-def _sha256(path: Path) -> str:
+def digest_of(path: Path, algorithm: str) -> str:
+    """A file's checksum in hex digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

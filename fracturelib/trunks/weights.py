@@ -116,7 +116,7 @@ def fetch_imagenet(architecture: str) -> Path:
             cure=by_hand,
         )
     try:
-        download.fetch(url, path, sha256_prefix=path.stem.rsplit("-", 1)[1])
+        download.fetch(url, path, checksum=path.stem.rsplit("-", 1)[1])
     except download.DownloadError as error:
         raise WeightsError(
             f"ImageNet weights for {architecture} could not be downloaded: {error}",
