@@ -118,8 +118,8 @@ def read_catalog(
     if by_folders and make_split:
         table = make_missing_splits(table, seed, flat=is_flat(table))
     elif not by_folders:
-        table, said = complete_splits(table, only_tested=only_tested)
-        about = about.saying(*said)
+        table, notes = complete_splits(table, only_tested=only_tested)
+        about = about.saying(*notes)
         check_classes(table, root, skipped)
     table = in_order(table, SPLITS)
     about = replace(about, boxes=boxes, unlabelled=unlabelled)
