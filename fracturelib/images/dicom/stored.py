@@ -16,8 +16,10 @@ from fracturelib.images.dicom.parsing import damaged, missing_package, value_of
 # GDCM ends the whole program on some damaged files of these; Pillow, with the same OpenJPEG inside, says what is wrong.
 _BY_PILLOW = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _MOST_STEPS = 3  # of halving; Pillow fails at 1/16
-# Start of a frame in JPEG (ITU-T T.81, table B.1: all of its processes) and in JPEG-LS (T.87).
-_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+# Start of a frame in JPEG (ITU-T T.81, table B.1: all of its processes) and in JPEG-LS (T.87); start of its scan.
+_FRAME_HEADERS, _SCAN = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}, 0xDA
+_MARKERS = {*_FRAME_HEADERS, _SCAN, 0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xF8, 0xFE, 0xFF}
+_MOST_BITS = 16
 _COD, _LEVELS = b"\xff\x52", 9  # a marker of JPEG 2000, and where after it the number of decompositions stands
 
 
@@ -68,7 +70,7 @@ def stored_values(dataset: Any) -> NDArray[Any]:
 
     plugin = _plugin(dataset)
     if plugin == "gdcm" and not _is_as_described(dataset):
-        raise damaged("its compressed picture is not of the size that its tags say")
+        raise damaged("its compressed picture is not the one that its tags describe")
     try:
         return pixel_array(dataset, index=0, decoding_plugin=plugin)
     except Exception as error:  # each decoder has its own kinds of error for damaged pixels
@@ -76,19 +78,19 @@ def stored_values(dataset: Any) -> NDArray[Any]:
 
 
 def _is_as_described(dataset: Any) -> bool:
-    """Whether rows, columns and samples in the header of a JPEG or JPEG-LS are those of the tags.
+    """Whether the header of a JPEG or JPEG-LS is whole, and says the rows, columns and samples that the tags say.
 
-    GDCM trusts the tags, and ends the whole program where JPEG-LS then writes beyond its memory.
+    GDCM ends the whole program over some headers that are damaged, and where JPEG-LS writes beyond what the tags say.
     """
-    frame = _first_frame(dataset)
-    place = 2
-    while place + 10 <= len(frame) and frame[place] == 0xFF:
-        if frame[place + 1] in _FRAME_HEADERS:
+    frame, found, place = _first_frame(dataset), (0, 0, 0), 2
+    while place + 10 <= len(frame) and frame[place] == 0xFF and frame[place + 1] in _MARKERS:
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4])
+        if marker in _FRAME_HEADERS and 2 <= frame[place + 4] <= _MOST_BITS:
             rows, columns = (int.from_bytes(frame[at : at + 2]) for at in (place + 5, place + 7))
-            said = (value_of(dataset, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel"))
-            return (rows, columns, frame[place + 9]) == tuple(said)
-        fill = frame[place + 1] == 0xFF  # any number of these may stand before a marker
-        place += 1 if fill else 2 + int.from_bytes(frame[place + 2 : place + 4])
+            found = rows, columns, frame[place + 9]
+        if marker == _SCAN:
+            return found == tuple(value_of(dataset, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel"))
+        place += 1 if marker == 0xFF else 2 + length  # any number of 0xFF may stand before a marker
     return False
 
 
