@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fracturelib.errors import ImageError
+from fracturelib.catalog import read_catalog
+from fracturelib.errors import DataWarning, ImageError
 from fracturelib.images import inspect_image, iterate_images, read_radiograph
 from fracturelib.images.dicom import Kind, is_dicom_file, list_dicomdir, read_tags
 from tests.helpers.dicom import RADIOGRAPH, make_dataset, save_dicom
@@ -91,3 +92,27 @@ def test_a_dicomdir_names_its_images() -> None:
     assert inspect_image(top / "DICOMDIR").problem == "a DICOMDIR, not a radiograph"
     with pytest.raises(ImageError, match="not a DICOMDIR"):
         list_dicomdir(files[0])
+
+
+def test_a_set_of_dicom_files_is_read_and_other_objects_are_counted_by_kind(tmp_path: Path) -> None:
+    capture, report = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.88.11"
+    for number in range(16):
+        folder = tmp_path / ("train", "val", "test")[number % 3] / ("fractured", "not fractured")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = RNG.integers(0, 900, (40, 30)).astype(np.uint16)
+        values[:, 10:20] += 3000
+        save_dicom(folder / f"IM{number:06}", make_dataset(values, PhotometricInterpretation="MONOCHROME2"))
+    for name, uid in {"a": capture, "b": capture, "c": report}.items():
+        save_dicom(tmp_path / "train/fractured" / name, make_dataset(VALUES, SOPClassUID=uid))
+    save_dicom(tmp_path / "val/fractured/m", make_dataset(VALUES[:20], NumberOfFrames=2, Rows=20, PixelData=b""))
+    dataset = pydicom.dcmread(tmp_path / "val/fractured/m")
+    dataset.PixelData = VALUES.tobytes()
+    dataset.save_as(tmp_path / "val/fractured/m")
+    with pytest.warns(DataWarning) as caught:
+        table = read_catalog(tmp_path)
+    said = " | ".join(str(warning.message) for warning in caught)
+    assert "3 files (2 secondary captures, 1 structured report), skipped" in said
+    assert "several pictures in one file: 1 file, the first one is read: val/fractured/m" in said
+    assert len(table) == 17 and sorted(one["kind"] for one in table.attrs["skipped"]) == ["secondary capture"] * 2 + [
+        "structured report"
+    ]
