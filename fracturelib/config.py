@@ -32,7 +32,9 @@ class TrainConfig:
 
     data: str = _setting("data/Bone_Fracture_Binary_Classification", "folder with train, val and test inside")
     polarity: str = _setting("keep", "what to do with pictures that look inverted (dark bone): keep or fix")
-    architecture: str = _setting("resnet18", "torchvision network used as the trunk")
+    architecture: str = _setting(
+        "resnet18", "the trunk: a network of torchvision, or timm:NAME, hf:ORGANISATION/NAME, file:PATH"
+    )
     weights: str = _setting("auto", "where the trunk's weights come from: auto, imagenet, distilled, none or a file")
     unfreeze: str = _setting("head", "lowest part that is trained: head, or a stage such as layer4 or layer3")
     head: str = _setting(
@@ -43,6 +45,9 @@ class TrainConfig:
     epochs: int = _setting(10, "most passes over the training images", 1, 10_000)
     batch_size: int = _setting(32, "images per optimiser step", 1, 65_536)
     learning_rate: float = _setting(1e-3, "Adam's learning rate at the start", 1e-8, 10.0)
+    trunk_rate: float = _setting(
+        1.0, "learning rate of an unfrozen part of the trunk, as a share of the head's", 1e-6, 1.0
+    )
     weight_decay: float = _setting(0.1, "pull of Adam towards small weights (L2)", 0.0, 10.0)
     step_size: int = _setting(5, "epochs between two drops of the learning rate", 1, 10_000)
     gamma: float = _setting(0.1, "factor of each drop of the learning rate", 1e-6, 1.0)

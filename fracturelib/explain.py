@@ -71,10 +71,16 @@ def _last_layer_with_places(trunk: nn.Module, image: Tensor) -> nn.Module:
     found: list[nn.Module] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+        shape = output.shape if isinstance(output, Tensor) else (0, 0, 0)
+        if len(shape) == 4 and shape[2] == shape[3] > 1:
             found.append(module)
+        elif len(shape) > 2 and shape[-1] != 1:  # tokens (1, N, C), or channels last: places are mixed from here on
+            found.clear()
 
-    hooks = [child.register_forward_hook(note) for child in trunk.children()]
+    inner: Any = trunk
+    while hasattr(inner, "network"):  # within what adapts it to our pictures
+        inner = inner.network
+    hooks = [child.register_forward_hook(note) for child in inner.children()]
     try:
         with torch.no_grad():
             trunk(image)
@@ -83,9 +89,9 @@ def _last_layer_with_places(trunk: nn.Module, image: Tensor) -> nn.Module:
             hook.remove()
     if not found:
         raise EvaluationError(
-            "Grad-CAM needs a layer whose output keeps places (C, h, w) with more than one place",
-            cause="the images are too small for this trunk, or it is no convolutional network",
-            cure="use larger images (image_size)",
+            "this trunk has no maps: Grad-CAM needs a layer whose output keeps places (C, h, w), more than one",
+            cause="it works on tokens (a transformer), or the images are too small for it",
+            cure="use a convolutional trunk, or larger images (image_size)",
         )
     return found[-1]
 

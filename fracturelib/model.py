@@ -13,8 +13,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, InputError
 from fracturelib.runtime import seeded
 from fracturelib.trunks.frozen import FrozenPart
-from fracturelib.trunks.sources import source_of
-from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights
+from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights, usual_size
 
 COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
 RAW = 50  # no normalised value comes near it; grey values of 0…255 do
@@ -170,8 +169,10 @@ class FractureClassifier(nn.Module):
         Raises:
             ConfigError: the trunk has no module of that name.
         """
-        stages = [name for name, _ in self.trunk.named_children()]
+        network = getattr(self.trunk, "network", self.trunk)  # within what adapts it
+        stages = [name for name, _ in network.named_children()]
         names = [name for name, _ in self.trunk.named_modules() if name]
+        stage = f"network.{stage}" if network is not self.trunk and f"network.{stage}" in names else stage
         if stage not in names:
             raise ConfigError(f"the trunk has no stage '{stage}'", cure=f"choose one of {', '.join(stages)}")
         # Modules are listed in the order in which the image passes them, parents first.
@@ -251,10 +252,10 @@ def _width(trunk: nn.Module, config: TrainConfig) -> int:
     try:
         return trunk(torch.zeros(1, COLOURS, side, side)).shape[1]  # (1, F)
     except (RuntimeError, AssertionError, ValueError) as error:
-        usual = source_of(config.architecture).inputs(config.architecture).size
+        usual = usual_size(config.architecture)
         raise ConfigError(
             f"{config.architecture} cannot take images of {side} × {side} pixels",
-            cause=f"it was made for {usual} × {usual} ({str(error)[:80]})",
+            cause=f"it was made for {usual} × {usual} ({str(error).splitlines()[0][:80]})",
             cure=f"use --image-size {usual}, or another --architecture",
         ) from error
 

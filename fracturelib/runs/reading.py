@@ -259,8 +259,13 @@ def own_options(run: Run, *, keep_ids: bool = False) -> DataOptions:
 def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> FractureClassifier:
     """The run's network with the very trunk that it was trained on."""
     weights = record["weights"]
+    described = config.architecture.partition("file:")[2]
     try:
-        model = build_model(config, weights=found_from(folder, weights.get("place"), weights["name"]))
+        if described:
+            place = found_from(folder, weights.get("place"), described)
+            model = build_model(replace(config, architecture=f"file:{place}"), weights="auto")
+        else:
+            model = build_model(config, weights=found_from(folder, weights.get("place"), weights["name"]))
     except (ConfigError, WeightsError) as error:
         error.add_note(f"(needed by the run {folder})")
         raise

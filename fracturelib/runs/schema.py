@@ -47,7 +47,8 @@ TEMPERATURE = Is(float, 1e-3, 1e3, optional=True)
 DIGEST = Is(str, pattern="[0-9a-f]{64}")
 
 
-_LATER = ("guarantee", "head", "weight_decay", "polarity")  # settings that runs of the formats before do not know
+# settings that runs of the formats before do not know
+_LATER = ("guarantee", "head", "polarity", "trunk_rate", "weight_decay")
 
 
 def _of_setting(entry: Any) -> Is:

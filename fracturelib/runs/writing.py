@@ -37,6 +37,10 @@ def new_record(config: TrainConfig, table: pd.DataFrame, model: FractureClassifi
     """The beginning of ``config.json``; it holds no absolute path, so that a run can be handed on."""
     counts, origin = describe(table), model.origin
     settings, weights = config.to_dict() | {"data": shareable(config.data)}, origin.to_dict() | {"place": None}
+    described = config.architecture.partition("file:")[2]
+    if described:
+        settings["architecture"] = f"file:{shareable(described)}"
+        weights["place"] = place_from(folder, described)
     if origin.path is not None:
         weights["path"] = shareable(origin.path)
         if origin.path == str(Path(origin.name)):  # a file that the user named

@@ -64,7 +64,7 @@ class TrainingState:
         # fused: one call per step instead of eight per tensor. It takes it for granted that a checkpoint's averages lie
         # in memory as their weights do, which is not so for a channels-last trunk.
         fused = all(weight.device.type in ("cpu", "cuda") and weight.is_contiguous() for weight in trained)
-        optimizer = Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+        optimizer = Adam(_groups(model, config), lr=config.learning_rate, fused=fused)
         scheduler = StepLR(optimizer, step_size=config.step_size, gamma=config.gamma)
         stopping = EarlyStopping(config.patience, config.min_delta)
         return cls(model, optimizer, scheduler, stopping, model.trained_state(), [])
@@ -131,6 +131,13 @@ class TrainingState:
         if set(groups["best"]) != set(groups["model"]) or not all(value.isfinite().all() for value in tensors.values()):
             raise ValueError("tensors are missing or not finite")
         self.best, self.rows = groups["best"], [_checked_row(row) for row in facts["rows"]]
+
+
+def _groups(model: FractureClassifier, config: TrainConfig) -> list[dict[str, Any]]:
+    """The head, pulled towards small weights; and what is trained of the trunk, which is to stay what it learnt."""
+    trunk = [parameter for parameter in model.trunk.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": list(model.head.parameters()), "weight_decay": config.weight_decay}]
+    return [*groups, {"params": trunk, "lr": config.learning_rate * config.trunk_rate}] if trunk else groups
 
 
 def _checked_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import nn
 
@@ -24,7 +24,7 @@ class TrunkInputs:
 
 
 class Source(Protocol):
-    """What a module must offer to be a source of trunks."""
+    """What a module must offer to be a source of trunks whose weights are chosen apart, by ``--weights``."""
 
     def names(self) -> list[str]:
         """The networks that it can build."""
@@ -37,3 +37,30 @@ class Source(Protocol):
 
     def imagenet_file(self, name: str) -> tuple[str, Path]:
         """Address of the network's ImageNet weights, and their place on this machine."""
+
+
+class Opened(NamedTuple):
+    """A network whose weights came with it.
+
+    Attributes:
+        network: its own images (B, C, S, S) → features (B, F).
+        inputs: the pictures that it was trained on.
+        file: what its weights were read from; None where they are random.
+        detail: one sentence for the reader.
+    """
+
+    network: nn.Module
+    inputs: TrunkInputs
+    file: Path | None
+    detail: str
+
+
+class OwnSource(Protocol):
+    """What a module must offer to be a source of trunks that bring their weights, named ``PREFIX:NAME``."""
+
+    def open(self, name: str, *, pretrained: bool) -> Opened:
+        """The network, with its own weights or with random ones.
+
+        Raises:
+            WeightsError: it cannot be had; says how.
+        """

@@ -13,7 +13,9 @@ from torch import nn
 from fracturelib.errors import WeightsError, WeightsWarning
 from fracturelib.files import download
 from fracturelib.runtime import offline, seeded
-from fracturelib.trunks.sources import source_of
+from fracturelib.trunks.adapted import adapted
+from fracturelib.trunks.contract import OwnSource
+from fracturelib.trunks.sources import own_source_of, source_of
 from fracturelib.trunks.state import load_into, read_state_dict, state_fingerprint
 
 BUNDLED_TRUNK = Path(__file__).parents[1] / "assets" / "resnet18_distilled.safetensors"
@@ -52,7 +54,8 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
     """Build a network without its classifier and load its weights.
 
     Args:
-        architecture: a network by a name that one of the `SOURCES` knows, for example ``resnet18``.
+        architecture: a network by a name that one of the `SOURCES` knows, for example ``resnet18``; or one that brings
+            its weights: ``timm:NAME``, ``hf:ORGANISATION/NAME``, ``file:PATH``.
         weights: ``auto``, ``imagenet``, ``distilled``, ``none`` or a path (safetensors, or a ``.pth`` state dict,
             which is read with ``weights_only=True``, so that nothing in it is executed).
         seed: seed of the random weights of ``none``.
@@ -63,6 +66,9 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
     Raises:
         WeightsError: an unknown network, a missing or damaged file, wrong keys or shapes.
     """
+    own = own_source_of(architecture)
+    if own is not None:
+        return _load_own(*own, architecture, weights, seed=seed)
     with seeded(seed, "trunk"):
         trunk = source_of(architecture).build(architecture)
     if weights == "auto":
@@ -88,6 +94,33 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
             cure="restore it from the repository (git checkout), or name the file itself: --weights PATH",
         )
     return trunk, WeightsOrigin(weights, detail, None if path is None else str(path), fingerprint)
+
+
+def _load_own(
+    source: OwnSource, name: str, architecture: str, weights: str, *, seed: int
+) -> tuple[nn.Module, WeightsOrigin]:
+    """A network that brings its weights (``auto``), or gets random ones (``none``) or those of a file."""
+    described = architecture.startswith("file:")
+    if weights in ("imagenet", "distilled") or (described and weights != "auto"):
+        raise WeightsError(
+            f"{architecture} brings its own weights, and takes no others ({weights})",
+            cure="leave --weights and FRACTURELIB_WEIGHTS out",
+        )
+    with seeded(seed, "trunk"):
+        network, inputs, file, detail = source.open(name, pretrained=weights == "auto")
+    if weights not in ("auto", "none"):
+        file, detail = Path(weights), f"{architecture} from the file {Path(weights).name}"
+        load_into(network, read_state_dict(file), file)
+    trunk = adapted(network, inputs)
+    return trunk, WeightsOrigin(weights, detail, None if file is None else str(file), state_fingerprint(trunk))
+
+
+def usual_size(architecture: str) -> int:
+    """Side in pixels of the pictures that a network was trained on."""
+    own = own_source_of(architecture)
+    if own is None:
+        return source_of(architecture).inputs(architecture).size
+    return own[0].open(own[1], pretrained=False).inputs.size
 
 
 def imagenet_file(architecture: str) -> tuple[str, Path]:
@@ -129,6 +162,8 @@ def fetch_imagenet(architecture: str) -> Path:
 
 def available_weights(architecture: str = "resnet18") -> list[dict[str, str]]:
     """What this machine has, without touching the network: rows of name, status and place."""
+    if own_source_of(architecture) is not None:
+        return [{"weights": "auto", "status": "takes", "place": f"those of {architecture}"}]
 
     def ready(file: Path) -> str:
         return "ready" if file.exists() else "not here"
