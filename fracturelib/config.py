@@ -22,6 +22,15 @@ def _setting(default: Any, text: str, low: float | None = None, high: float | No
     return field(default=default, metadata={"help": text, "low": low, "high": high})
 
 
+# What a setting of a few words may be.
+CHOICES = {
+    "head": ("recipe", "linear", "logistic"),
+    "fit": ("square", "pad", "crop"),
+    "pool": ("mean", "mean+max", "gem"),
+}
+OVERLAP = 0.25  # of a tile's side
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """All settings of one training run.
@@ -54,6 +63,11 @@ class TrainConfig:
     patience: int = _setting(3, "epochs without improvement before training stops", 1, 10_000)
     min_delta: float = _setting(1e-3, "smallest drop of the validation loss that counts", 0.0, 10.0)
     image_size: int = _setting(224, "side in pixels of the square that the trunk sees", 32, 2048)
+    fit: str = _setting(
+        "square", "how a picture becomes a square: square (squeezed), pad (grey margins), crop (round the anatomy)"
+    )
+    pool: str = _setting("mean", "how the trunk's maps become features: mean (its own way), mean+max, or gem")
+    tiles: int = _setting(1, "N × N overlapping tiles at full size, beside the whole picture (1: none)", 1, 8)
     flip_probability: float = _setting(0.5, "chance of a horizontal flip in training", 0.0, 1.0)
     rotation_degrees: float = _setting(10.0, "largest random rotation in training, in degrees", 0.0, 180.0)
     crop_fraction: float = _setting(0.9, "side of the random crop as a share of the resized image", 0.1, 1.0)
@@ -78,14 +92,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             _check(entry, getattr(self, entry.name))
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} is '{getattr(self, name)}'", cure=f"choose one of {', '.join(choices)}")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
         if self.polarity not in ("keep", "fix"):
             raise ConfigError(f"polarity is '{self.polarity}'", cure="choose keep or fix")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
-        if self.head not in ("recipe", "linear", "logistic"):
-            raise ConfigError(f"head is '{self.head}'", cure="choose recipe, linear or logistic")
         if self.head == "logistic" and self.unfreeze != "head":
             raise ConfigError(
                 "a logistic regression cannot train a part of the trunk",
@@ -93,6 +108,11 @@ class TrainConfig:
             )
         parse_threshold_rule(self.threshold)
         parse_guarantee(self.guarantee)
+
+    @property
+    def picture_side(self) -> int:
+        """Side in pixels of the square picture; the trunk sees it whole, or in tiles of `image_size` that overlap."""
+        return self.image_size + (self.tiles - 1) * round(self.image_size * (1 - OVERLAP))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, ready for JSON."""

@@ -24,7 +24,8 @@ from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
 from fracturelib.images import read_radiograph
 from fracturelib.model import FractureClassifier
-from fracturelib.transforms import eval_transform
+from fracturelib.transforms import eval_transform, window
+from fracturelib.trunks.pooling import Tiled, innermost
 
 CANDIDATES = 60  # how many places are tried for the control box
 
@@ -77,10 +78,8 @@ def _last_layer_with_places(trunk: nn.Module, image: Tensor) -> nn.Module:
         elif len(shape) > 2 and shape[-1] != 1:  # tokens (1, N, C), or channels last: places are mixed from here on
             found.clear()
 
-    inner: Any = trunk
-    while hasattr(inner, "network"):  # within what adapts it to our pictures
-        inner = inner.network
-    hooks = [child.register_forward_hook(note) for child in inner.children()]
+    children = [] if isinstance(trunk, Tiled) else innermost(trunk).children()  # of tiles there are many maps
+    hooks = [child.register_forward_hook(note) for child in children]
     try:
         with torch.no_grad():
             trunk(image)
@@ -90,24 +89,42 @@ def _last_layer_with_places(trunk: nn.Module, image: Tensor) -> nn.Module:
     if not found:
         raise EvaluationError(
             "this trunk has no maps: Grad-CAM needs a layer whose output keeps places (C, h, w), more than one",
-            cause="it works on tokens (a transformer), or the images are too small for it",
+            cause="it works on tokens (a transformer) or on tiles, or the images are too small for it",
             cure="use a convolutional trunk, or larger images (image_size)",
         )
     return found[-1]
 
 
 def heat_maps(model: FractureClassifier, rows: pd.DataFrame, config: TrainConfig, *, root: str | Path) -> NDArray[Any]:
-    """`grad_cam` (n, S, S) of the files in `rows`, whose paths are relative to `root`; raises ImageError."""
+    """`grad_cam` of the files in `rows`, over the whole picture of each (n, S, S), squeezed to a square.
+
+    Their paths are relative to `root`. Raises ImageError.
+    """
     transform = eval_transform(config)
     found = []
     for start in range(0, len(rows), config.batch_size):
         part = rows.iloc[start : start + config.batch_size]
         pictures = [
-            read_radiograph(Path(root) / path, target_side=config.image_size, polarity=polarity)
+            read_radiograph(Path(root) / path, target_side=config.picture_side, polarity=polarity)
             for path, polarity in zip(part["path"], polarities(part), strict=True)
         ]
-        found.append(grad_cam(model, torch.stack([transform(picture) for picture in pictures])))
-    return np.concatenate(found) if found else np.zeros((0, config.image_size, config.image_size))
+        heat = grad_cam(model, torch.stack([transform(picture) for picture in pictures]))
+        if config.fit != "square":
+            pairs = zip(heat, pictures, strict=True)
+            heat = np.stack([_over_picture(one, picture, config.fit) for one, picture in pairs])
+        found.append(heat)
+    return np.concatenate(found) if found else np.zeros((0, config.picture_side, config.picture_side))
+
+
+def _over_picture(heat: NDArray[Any], picture: NDArray[Any], fit: str) -> NDArray[Any]:
+    """A heat map (S, S) of what the model saw of a picture (H, W) → of all of the picture; 0 where it saw nothing."""
+    left, top, width, height = window(picture, fit)
+    places = (torch.arange(len(heat)) + 0.5) / len(heat)  # along the picture, 0…1
+    x = 2 * (places * picture.shape[1] - left) / width - 1  # along what was seen, -1…1
+    y = 2 * (places * picture.shape[0] - top) / height - 1
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]  # (1, S, S, 2)
+    heat_tensor = torch.from_numpy(heat)[None, None].float()
+    return nn.functional.grid_sample(heat_tensor, grid, align_corners=False)[0, 0].numpy()
 
 
 def box_mask(row: Any, side: int, *, margin: float = 0.0) -> NDArray[Any]:
@@ -138,7 +155,7 @@ def localisation(
     """
     rows = _boxed(table)
     heat = heat_maps(model, rows, config, root=root_of(table, root))
-    side = config.image_size
+    side = config.picture_side
     hill = _centre_hill(side)
     found = []
     for row, one in zip(rows.itertuples(), heat, strict=True):
@@ -230,7 +247,7 @@ def occlusion(
     transform, device = eval_transform(config), next(model.parameters()).device
     chances, kept = [], []
     for number, (row, polarity) in enumerate(zip(rows.itertuples(), polarities(rows), strict=True)):
-        image = read_radiograph(root / row.path, target_side=config.image_size, polarity=polarity)
+        image = read_radiograph(root / row.path, target_side=config.picture_side, polarity=polarity)
         rng = np.random.default_rng([config.seed, number])
         box = _pixels(row, image.shape)
         other = _elsewhere(image, box, rng)

@@ -220,7 +220,7 @@ def make_loaders(table: pd.DataFrame, config: TrainConfig, *, root: str | Path |
                 cure="add the folder, or make the split with read_catalog(..., make_split=True) or --make-split",
             )
         transform = train_transform(config) if split == "train" else eval_transform(config)
-        side = round(config.image_size / config.crop_fraction) if split == "train" else config.image_size
+        side = round(config.picture_side / config.crop_fraction) if split == "train" else config.picture_side
         dataset = RadiographDataset(rows, transform, root=root, side=side, seed=config.seed)
         loaders.append(make_loader(dataset, config, shuffle=split == "train"))
     return Loaders(*loaders)

@@ -13,6 +13,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, InputError
 from fracturelib.runtime import seeded
 from fracturelib.trunks.frozen import FrozenPart
+from fracturelib.trunks.pooling import Tiled, innermost, pooled
 from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights, usual_size
 
 COLOURS = 3  # channels of an image; the maps at a frozen boundary have more
@@ -169,10 +170,10 @@ class FractureClassifier(nn.Module):
         Raises:
             ConfigError: the trunk has no module of that name.
         """
-        network = getattr(self.trunk, "network", self.trunk)  # within what adapts it
-        stages = [name for name, _ in network.named_children()]
+        stages = [name for name, _ in innermost(self.trunk).named_children()]
         names = [name for name, _ in self.trunk.named_modules() if name]
-        stage = f"network.{stage}" if network is not self.trunk and f"network.{stage}" in names else stage
+        # within what adapts the network to our pictures, or shows it tiles of them
+        stage = next((name for name in names if name.removeprefix("network.").removeprefix("network.") == stage), stage)
         if stage not in names:
             raise ConfigError(f"the trunk has no stage '{stage}'", cure=f"choose one of {', '.join(stages)}")
         # Modules are listed in the order in which the image passes them, parents first.
@@ -236,6 +237,10 @@ def build_model(config: TrainConfig, *, weights: str | None = None, fast: bool =
     """
     weights = requested_weights(config.weights) if weights is None else weights
     trunk, origin = load_trunk(config.architecture, weights, seed=config.seed)
+    if config.pool != "mean":
+        trunk = pooled(trunk, config.pool, config.architecture)
+    if config.tiles > 1:
+        trunk = Tiled(trunk, config.tiles, config.image_size, config.picture_side)
     head = build_head(config, _width(trunk.eval(), config))
     # channels-last: the same numbers to rounding, and about a third faster convolutions on CPUs
     model = FractureClassifier(trunk.to(memory_format=torch.channels_last), head, origin, fast=fast)
@@ -250,7 +255,7 @@ def _width(trunk: nn.Module, config: TrainConfig) -> int:
     """Number F of the trunk's features; asked of the trunk itself, at the size of the run's images."""
     side = config.image_size
     try:
-        return trunk(torch.zeros(1, COLOURS, side, side)).shape[1]  # (1, F)
+        return trunk(torch.zeros(1, COLOURS, config.picture_side, config.picture_side)).shape[1]  # (1, F)
     except (RuntimeError, AssertionError, ValueError) as error:
         usual = usual_size(config.architecture)
         raise ConfigError(

@@ -492,5 +492,5 @@ def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, b
 
 def _test_loader(table: pd.DataFrame, config: TrainConfig) -> TableLoader:
     rows = table[table["split"] == "test"]
-    dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
+    dataset = RadiographDataset(rows, eval_transform(config), side=config.picture_side, seed=config.seed)
     return make_loader(dataset, config, shuffle=False)

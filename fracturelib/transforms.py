@@ -38,24 +38,76 @@ def _to_three_channels(image: torch.Tensor) -> torch.Tensor:
     return image.expand(*image.shape[:-3], 3, -1, -1)
 
 
-_STILL_STEPS = (v2.Resize, v2.ToDtype, v2.Normalize)  # known to draw nothing
+class Window:
+    """The part of a picture (1, H, W) that becomes the model's square; see `window`."""
+
+    def __init__(self, fit: str) -> None:
+        self.fit = fit
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        picture = image[0].numpy()
+        left, top, width, height = window(picture, self.fit)
+        if self.fit == "crop":
+            return image[:, top : top + height, left : left + width]
+        across, down = width - picture.shape[1], height - picture.shape[0]
+        margins = [-left, -top, across + left, down + top]
+        return v2.functional.pad(image, margins, fill=[round(float(picture[_anatomy(picture)].mean()))])
+
+    def __repr__(self) -> str:
+        return f"Window({self.fit})"
+
+
+def window(picture: np.ndarray, fit: str) -> tuple[int, int, int, int]:
+    """What of a picture (H, W) becomes the model's square: left, top, width, height in its pixels.
+
+    "square" takes all of it, so that it is squeezed; "pad" a square that it fits into, with margins of the anatomy's
+    mean grey; "crop" a square of its short side, with the anatomy's centre of mass as near to the middle as may be.
+    """
+    height, width = picture.shape
+    if fit == "square" or height == width:
+        return 0, 0, width, height
+    if fit == "pad":
+        side = max(height, width)
+        return -((side - width) // 2), -((side - height) // 2), side, side
+    side, inside = min(height, width), _anatomy(picture)
+    middle = float(np.argwhere(inside)[:, int(width > height)].mean()) + 0.5
+    start = min(max(0, round(middle - side / 2)), max(height, width) - side)
+    return (start, 0, side, side) if width > height else (0, start, side, side)
+
+
+def _anatomy(picture: np.ndarray) -> np.ndarray:
+    """Mask (H, W) of what is brighter than the ground, by Otsu's threshold; all of an even picture."""
+    import cv2
+
+    level, _ = cv2.threshold(np.ascontiguousarray(picture), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    inside = picture > level
+    return inside if inside.any() else np.ones_like(inside)
+
+
+def _fitted(config: TrainConfig) -> list[Callable]:
+    """The step before resizing, where there is one."""
+    return [] if config.fit == "square" else [Window(config.fit)]
+
+
+_STILL_STEPS = (v2.Resize, v2.ToDtype, v2.Normalize, Window)  # known to draw nothing
 _DRAWN_STEPS = (v2.RandomHorizontalFlip, v2.RandomRotation, v2.RandomCrop)  # draw first, then work: the recipe's own
 
 
 def train_transform(config: TrainConfig) -> v2.Compose:
     """Resize, random flip, random rotation, random crop, normalisation: uint8 (H, W) → float32 (3, S, S).
 
-    S is ``config.image_size``. The picture is resized a little larger than S, so that the random crop keeps
+    S is ``config.picture_side``. The picture is resized a little larger than S, so that the random crop keeps
     ``config.crop_fraction`` of its side.
     """
-    resized = round(config.image_size / config.crop_fraction)
+    resized = round(config.picture_side / config.crop_fraction)
     return v2.Compose(
         [
             _to_image,
+            *_fitted(config),
             v2.Resize((resized, resized), antialias=True),
             v2.RandomHorizontalFlip(config.flip_probability),
             v2.RandomRotation(config.rotation_degrees, interpolation=InterpolationMode.BILINEAR),
-            v2.RandomCrop(config.image_size),
+            v2.RandomCrop(config.picture_side),
             _to_three_channels,
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
@@ -68,7 +120,8 @@ def eval_transform(config: TrainConfig) -> v2.Compose:
     return v2.Compose(
         [
             _to_image,
-            v2.Resize((config.image_size, config.image_size), antialias=True),
+            *_fitted(config),
+            v2.Resize((config.picture_side, config.picture_side), antialias=True),
             _to_three_channels,
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
@@ -117,7 +170,10 @@ def is_random(steps: Sequence[Callable]) -> bool:
 def is_described(transform: Callable) -> bool:
     """Whether `describe_transform` tells its steps from all others; a reader's own function has only its name."""
     ours, steps = (_to_image, _to_three_channels), getattr(transform, "transforms", [transform])
-    return all(step in ours or type(step).__module__.startswith("torchvision.transforms.v2.") for step in steps)
+    return all(
+        step in ours or type(step) is Window or type(step).__module__.startswith("torchvision.transforms.v2.")
+        for step in steps
+    )
 
 
 def _can_draw_apart(steps: Sequence[Callable]) -> bool:

@@ -35,7 +35,7 @@ def _export(options: argparse.Namespace) -> int:
     run = load_run(options.folder)
     difference = export_onnx(run, file)
     size = file.stat().st_size / 1e6
-    side = run.config.image_size
+    side = run.config.picture_side
     print(f"Input:   pictures, uint8 (batch, 1, {side}, {side}), grey\nOutput:  probability, calibrated")
     print(f"Checked: three pictures, largest difference {difference:.1g}\nFile:    {file} ({size:.1f} MB)")
     print(NOTICE)

@@ -110,7 +110,7 @@ def feature_shape(
     model: FractureClassifier, dataset: RadiographDataset, config: TrainConfig, *, views: int
 ) -> tuple[int, ...]:
     """The shape of `compute_features`' result: (V, N, F) or (V, N, C, H, W); float32 takes four bytes each."""
-    side, device = config.image_size, choose_device(config.device)
+    side, device = config.picture_side, choose_device(config.device)
     row = model.to(device).frozen_features(torch.zeros(1, 3, side, side, device=device))
     return (views, len(dataset), *row.shape[1:])
 
@@ -141,6 +141,7 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
     device = choose_device(config.device)
     return {
         "trunk": model.frozen_fingerprint(),
+        "form": hashlib.sha256(repr(model.trunk).encode()).hexdigest(),  # what has no weights: pooling, tiles
         "until": model.trained_modules[0] if model.trained_modules else "features",
         "precision": f"{choose_precision(model.precision, device)} on {device.type}",
         "transform": describe_transform(dataset.transform),

@@ -77,7 +77,7 @@ def export_onnx(run: Run, file: str | Path) -> float:
 
 
 def _write(run: Run, file: Path) -> None:
-    side, usual = run.config.image_size, logging.getLogger("torch.onnx").level
+    side, usual = run.config.picture_side, logging.getLogger("torch.onnx").level
     model = run.model.to("cpu").eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
@@ -105,7 +105,7 @@ def _write(run: Run, file: Path) -> None:
 
 def _metadata(run: Run) -> dict[str, str]:
     """What somebody who has only the file must know."""
-    side, record = run.config.image_size, run.record
+    side, record = run.config.picture_side, run.record
     facts: dict[str, Any] = {
         "fracturelib": record.get("fracturelib", ""),
         "run": record.get("name", run.folder.name),
@@ -125,7 +125,7 @@ def _metadata(run: Run) -> dict[str, str]:
 
 def _largest_difference(run: Run, onnxruntime: ModuleType, file: Path) -> float:
     """Between the file's numbers and the network's own, in float32."""
-    pictures = made_up_pictures(run.config.image_size)
+    pictures = made_up_pictures(run.config.picture_side)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"pictures": pictures.numpy()})
     with torch.inference_mode():

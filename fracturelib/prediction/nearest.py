@@ -71,7 +71,7 @@ def features_of(model: FractureClassifier, config: TrainConfig, files: Sequence[
     model.eval()
     for start in range(0, len(files), config.batch_size):
         batch = files[start : start + config.batch_size]
-        grey = [read_radiograph(file, target_side=config.image_size, polarity=config.polarity) for file in batch]
+        grey = [read_radiograph(file, target_side=config.picture_side, polarity=config.polarity) for file in batch]
         pictures = [transform(picture) for picture in grey]
         found.append(model.features(torch.stack(pictures).to(device)).double().cpu().numpy())
     return np.concatenate(found)

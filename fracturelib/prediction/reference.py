@@ -39,7 +39,7 @@ def compare_with_training(
     would see it when it predicts. The second table has the row order of `validation`.
     """
     some = subset(catalog.rows(table, table["split"] == "train"), count=MOST, seed=config.seed)
-    pictures: Any = RadiographDataset(some, eval_transform(config), side=config.image_size, seed=config.seed)
+    pictures: Any = RadiographDataset(some, eval_transform(config), side=config.picture_side, seed=config.seed)
     if not model.trained_modules:
         pictures = FeatureDataset(pictures.table, compute_features(model, pictures, config, bank=bank))
     features, of_validation = (_features(model.eval(), one, config) for one in (pictures, validation))

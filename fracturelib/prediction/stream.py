@@ -109,7 +109,7 @@ def predict_stream(
 
     def read(file: Path) -> _Read:
         how = polarity or run.config.polarity
-        return _read_as_far_as_possible(file, looker.grey, side=run.config.image_size, strict=strict, polarity=how)
+        return _read_as_far_as_possible(file, looker.grey, side=run.config.picture_side, strict=strict, polarity=how)
 
     batches = read_batches(
         read, tqdm(files, "predicting", unit="image", delay=2), size=BATCH[device.type], device=device

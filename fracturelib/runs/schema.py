@@ -48,7 +48,7 @@ DIGEST = Is(str, pattern="[0-9a-f]{64}")
 
 
 # settings that runs of the formats before do not know
-_LATER = ("guarantee", "head", "polarity", "trunk_rate", "weight_decay")
+_LATER = ("fit", "guarantee", "head", "polarity", "pool", "tiles", "trunk_rate", "weight_decay")
 
 
 def _of_setting(entry: Any) -> Is:

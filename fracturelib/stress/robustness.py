@@ -109,7 +109,7 @@ def robustness_table(
 
 def _pictures(rows: pd.DataFrame, config: TrainConfig) -> tuple[NDArray[Any], pd.DataFrame]:
     """Pictures (n, S, S) of 0…1 as the model sees them, and the columns that scores need."""
-    dataset = RadiographDataset(rows, eval_transform(config), side=config.image_size, seed=config.seed)
+    dataset = RadiographDataset(rows, eval_transform(config), side=config.picture_side, seed=config.seed)
     stack = torch.stack([denormalize(dataset[number][0])[0] for number in range(len(dataset))])
     return stack.numpy(), dataset.table.filter(["path", "label", "source_id", "patient_id"])
 

@@ -28,9 +28,9 @@ class Adapted(nn.Module):
         self.network, self.channels = network, inputs.channels
         ours = torch.tensor([IMAGENET_MEAN, IMAGENET_STD])[:, : inputs.channels, None, None]  # (2, C, 1, 1)
         own = torch.tensor([inputs.mean, inputs.std])[:, :, None, None]
-        # no part of the weights: a fingerprint tells the network's numbers
-        self.register_buffer("scale", ours[1] / own[1], persistent=False)
-        self.register_buffer("shift", (ours[0] - own[0]) / own[1], persistent=False)
+        # part of the fingerprint: other pictures give other features
+        self.register_buffer("scale", ours[1] / own[1])
+        self.register_buffer("shift", (ours[0] - own[0]) / own[1])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.network(images[:, : self.channels] * self.scale + self.shift)
