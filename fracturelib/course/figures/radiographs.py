@@ -24,13 +24,14 @@ GALLERY_COLUMNS = 4
 CLOSE_UP_SIDE = 64  # least side of the close-up in pixels
 
 
-def gallery(rows: pd.DataFrame, *, boxes: bool = False, blind: bool = False) -> Figure:
+def gallery(rows: pd.DataFrame, *, boxes: bool = False, blind: bool = False, columns: int = GALLERY_COLUMNS) -> Figure:
     """Up to eight radiographs with source and class, framed in the colour of the class.
 
     Args:
         rows: of one table, which knows the folder of its files.
         boxes: mark the fractures.
         blind: only number them, in frames of one colour, so that one can look before one knows.
+        columns: pictures side by side.
     """
     images = [read_radiograph(root_of(rows) / path) for path in rows["path"]]
     titles = [
@@ -39,12 +40,12 @@ def gallery(rows: pd.DataFrame, *, boxes: bool = False, blind: bool = False) -> 
     colours = [CLASS_COLOURS[label] for label in rows["label"]]
     if blind:
         titles, colours = [f"{number}" for number in range(1, len(images) + 1)], [INK] * len(images)
-    lines = max(1, -(-len(images) // GALLERY_COLUMNS))
-    figure = plt.figure(figsize=(2.1 * GALLERY_COLUMNS, 3.2 * lines), layout="constrained")
+    lines = max(1, -(-len(images) // columns))
+    figure = plt.figure(figsize=(2.1 * columns, 3.2 * lines), layout="constrained")
     axes = image_grid(
         images,
         titles,
-        columns=GALLERY_COLUMNS,
+        columns=columns,
         colours=colours,
         figure=figure,
     )

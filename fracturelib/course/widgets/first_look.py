@@ -24,7 +24,7 @@ class CallSheet(LivingPage):
     def __init__(self, cases: pd.DataFrame) -> None:
         self.calls: np.ndarray | None = None
         alt = f"{len(cases)} radiographs with numbers, without their answers"
-        self.picture = as_html(gallery(cases, blind=True), alt=alt)
+        self.picture = as_html(gallery(cases, blind=True, columns=len(cases)), alt=alt)
         options = [(name, label) for label, name in reversed(list(enumerate(CLASS_NAMES)))]
         self.choices = [
             widgets.Dropdown(
@@ -36,7 +36,7 @@ class CallSheet(LivingPage):
         ]
         self.said = ResultArea()
         take = button("These are my calls", self.take, primary=True)
-        children = [widgets.HTML(self.picture), rows_of(self.choices), take, self.said]
+        children = [widgets.HTML(self.picture), rows_of(self.choices), rows_of([take]), self.said]
         super().__init__(children, title="Which of these bones are fractured?")
         self.add_class(ASKS)
 
