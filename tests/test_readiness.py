@@ -14,6 +14,7 @@ import pytest
 from fracturelib.cli import main
 from fracturelib.config import TrainConfig
 from fracturelib.course import readiness
+from fracturelib.course.notebook import MIXTURE
 from fracturelib.course.readiness import Finding
 from fracturelib.errors import FracturelibError
 
@@ -35,6 +36,7 @@ def parameters(notebook: Path) -> dict:
     names = {
         "fast_mode": lambda: False,
         "project_folder": lambda: Path(),
+        "class_folder": lambda: Path("runs/class"),
         "data": "data/simulated",
         "TrainConfig": TrainConfig,
         "Path": Path,
@@ -64,6 +66,10 @@ def test_every_data_set_that_a_notebook_makes_is_prepared(notebook):
     for folder, settings in calls:
         assert folder.parent == Path("data")
         assert readiness.SETS.get(folder.name) == settings, f"add {folder.name} to readiness.SETS: {settings}"
+
+
+def test_the_sets_that_setup_makes_are_prepared():
+    assert readiness.SETS["simulated"] == {} and readiness.SETS["simulated-mixture"] == MIXTURE
 
 
 def _try(source: str, names: dict) -> None:
@@ -203,7 +209,7 @@ def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny
     for name in ("notebooks", "data"):
         (tmp_path / name).mkdir()
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
-    (tmp_path / "data/simulated").symlink_to(tiny_data)
+    (tmp_path / "data/simulated-mixture").symlink_to(tiny_data)
     config = TrainConfig(image_size=32, epochs=1, views=1, weights="none")
     monkeypatch.setattr(readiness, "RUN_CONFIG", config)
     readiness._shared_run(tmp_path)
@@ -211,7 +217,9 @@ def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny
     before = made.stat().st_mtime_ns
     monkeypatch.chdir(tmp_path / "notebooks")
     run = readiness.notebook_run(replace(config, data="../data/simulated-mixture"), f"../runs/{readiness.RUN}")
-    assert run.config.data == "../data/simulated" and made.stat().st_mtime_ns == before, "it is not trained again"
+    assert run.config.data == "../data/simulated-mixture" and made.stat().st_mtime_ns == before, (
+        "it is not trained again"
+    )
 
 
 def test_prepare_fetches_weights_only_if_asked_and_says_that_the_network_is_forbidden(

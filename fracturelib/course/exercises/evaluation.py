@@ -135,7 +135,7 @@ EXERCISES = (
             "    print(f\"cheapest threshold {cheapest:.2f}, by the library's rule {rule:.2f}, Youden's {youden:.2f}\")"
         ),
         blank=(
-            "    # TODO: confusion_at(table, threshold).to_numpy() is [[cleared, false alarms], [missed, found]]\n"
+            "    # TODO: counts with confusion_at, as in exercise 1: [[cleared, false alarms], [missed, found]]\n"
             "    # TODO: price the two kinds of mistake\n"
             "    return None"
         ),
