@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from fracturelib.config import TrainConfig
 from fracturelib.course.exercises.exercise import Exercise, because, near
 from fracturelib.course.studies import StepwiseRun
 from fracturelib.model import build_model
+
+FORGOTTEN = 1.0  # a validation loss above this: far worse than ln 2 ≈ 0.69, the price of knowing nothing
 
 
 def _trained(value: Callable[[str], Any], *, config: TrainConfig) -> str | None:
@@ -36,16 +36,16 @@ def _trained(value: Callable[[str], Any], *, config: TrainConfig) -> str | None:
 
 def _forgets(value: Any, *, runs: Mapping[str, StepwiseRun]) -> str | None:
     last = {name: float(run.history["val_loss"].iloc[-1]) for name, run in runs.items()}
-    forgetful = [float(name.removeprefix("rate ")) for name, loss in last.items() if not loss < np.log(2)]
+    forgetful = [float(name.removeprefix("rate ")) for name, loss in last.items() if not loss < FORGOTTEN]
     tried = [float(name.removeprefix("rate ")) for name in runs]
     if len(tried) < 2:
         return "try at least two rates, one of them large"
     return because(
-        (not forgetful, "none of these rates is too large yet: all end below ln 2 ≈ 0.69. Try larger ones"),
+        (not forgetful, "none of these rates is too large yet: all end below 1. Try larger ones"),
         (not any(near(value, rate) for rate in tried), "name one of the rates that you tried"),
         (
             not any(near(value, rate) for rate in forgetful),
-            "at this rate the validation loss ends below ln 2 ≈ 0.69: it still knows more than nothing",
+            "at this rate the validation loss ends below 1: that is not *far* worse than knowing nothing (0.69)",
         ),
         (not near(value, min(forgetful)), f"true, and a smaller one does it, too: {min(forgetful):g}"),
     )
@@ -105,7 +105,7 @@ EXERCISES = (
         key="05.2",
         title="too large a step",
         task="Train `layer4` and up right away, without the head first, at some learning rates. At which one does the "
-        "trunk forget what it knew, so that the model ends **worse than knowing nothing**? Name the smallest such rate.",
+        "trunk forget what it knew, so that it ends **far worse than knowing nothing** (a validation loss above 1)? Name the smallest such rate.",
         frame=(
             "«here»\n\n"
             "forgetful = {\n"
