@@ -17,6 +17,7 @@ from fracturelib.cli.sharing import add_page
 from fracturelib.cli.simulating import add_simulate
 from fracturelib.cli.teaching import add_class
 from fracturelib.cli.training import add_train
+from fracturelib.cli.trunks import add_trunks
 from fracturelib.cli.watching import add_watch
 
 COMMANDS = (
@@ -32,6 +33,7 @@ COMMANDS = (
     add_doctor,
     add_export,
     add_page,
+    add_trunks,
     add_weights,
     add_check,
     add_prepare,

@@ -14,6 +14,7 @@ from fracturelib.plots.forests import score_forest, subgroup_forest
 from fracturelib.plots.galleries import copy_pair, error_gallery, heat_overlay, image_grid
 from fracturelib.plots.probes import cost_curve, localisation_points, occlusion_points, robustness_curves
 from fracturelib.plots.style import STYLE
+from fracturelib.plots.trunks import trunk_costs
 from fracturelib.writing.palette import CLASS_COLOURS
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "roc_curve",
     "score_forest",
     "subgroup_forest",
+    "trunk_costs",
     "validation_curves",
 ]
