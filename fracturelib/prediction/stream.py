@@ -200,7 +200,8 @@ class _Looker:
     def _compare(self, features: torch.Tensor, grey: torch.Tensor) -> tuple[list[float], list[Doubt]]:
         """Each picture's distance from the training pictures, and whether that speaks against it.
 
-        A picture that lies farther away than most is looked at as a negative too: if that lies nearer, it is inverted.
+        A picture that lies farther away than most is looked at as a negative too: it is inverted if that lies nearer,
+        and among the pictures that the run knows.
         """
         reference = self._run.reference
         if reference is None or reference.limit is None or reference.usual is None:
@@ -210,7 +211,8 @@ class _Looker:
         far = np.flatnonzero(distances > reference.usual)
         if len(far):
             negatives = self._features(255 - grey[torch.from_numpy(far)]).float().cpu().numpy()
-            doubts[far[reference.distances(negatives) < distances[far]]] = Doubt.INVERTED
+            turned = reference.distances(negatives)
+            doubts[far[(turned < distances[far]) & (turned <= reference.limit)]] = Doubt.INVERTED
         return distances.tolist(), [Doubt(doubt) for doubt in doubts]
 
 
