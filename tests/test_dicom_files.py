@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,11 @@ def test_of_several_frames_the_first_is_read_with_a_warning(tmp_path: Path) -> N
         read = read_radiograph(path)
     assert np.array_equal(read, read_radiograph(save_dicom(tmp_path / "b.dcm", make_dataset(VALUES))))
     assert inspect_image(path).frames == 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):  # a set of such files is no flood of warnings
+            read_radiograph(path)
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("name", ["RLE", "JPEG lossless", "JPEG-LS", "JPEG 2000"])

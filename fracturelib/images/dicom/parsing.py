@@ -97,7 +97,8 @@ def load_pydicom() -> ModuleType:
     except ImportError as error:
         raise missing_package("pydicom") from error
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    warnings.filterwarnings("ignore", module="pydicom")
+    if not any(getattr(module, "pattern", "") == "pydicom" for _, _, _, module, _ in warnings.filters):
+        warnings.filterwarnings("ignore", module="pydicom")  # only once: every call makes Python repeat old warnings
     return pydicom
 
 

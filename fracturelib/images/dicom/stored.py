@@ -40,24 +40,28 @@ def reduced_values(dataset: Any, target_side: int) -> NDArray[Any]:
     """The first frame at 1/2, 1/4, … of its size, its short side at least twice `target_side`; see `can_reduce`.
 
     Twice, since the small sizes of JPEG 2000 are sharper than averages over pixels; the caller's resize mends that.
+    Where this does not work, it is the whole picture.
 
     Raises:
-        ImageError: it cannot be decompressed.
+        ImageError: as `stored_values`.
     """
     from pydicom.pixels.utils import get_j2k_parameters
 
     try:
         frame = _first_frame(dataset)
+        coded = get_j2k_parameters(frame)
         image: Any = Image.open(io.BytesIO(frame), formats=["JPEG2000"])
-        if image.size != (dataset.Columns, dataset.Rows) or image.mode not in ("L", "I;16"):
-            raise ValueError("the picture is not the one that the tags describe")
+        if image.size != (dataset.Columns, dataset.Rows) or image.mode not in ("L", "I;16") or coded["is_signed"]:
+            return stored_values(dataset)
         sizes = frame[frame.index(_COD) + _LEVELS]  # how often the encoder halved the picture (ITU-T T.800, A.6.1)
         steps = range(min(sizes, _MOST_STEPS) + 1)
         image.reduce = max(step for step in steps if min(image.size) >> step >= 2 * target_side or not step)
         values = np.asarray(image)
-        return values >> (8 * values.itemsize - get_j2k_parameters(frame)["precision"])  # Pillow fills up the bits
-    except Exception as error:
-        raise damaged("its pixels are cut short or wrong") from error
+        return values >> (8 * values.itemsize - coded["precision"])  # Pillow fills up the bits
+    except ImageError:
+        raise
+    except Exception:  # few sizes in the file, or a damaged one; the decoder of the whole picture knows
+        return stored_values(dataset)
 
 
 def stored_values(dataset: Any) -> NDArray[Any]:
