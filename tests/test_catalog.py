@@ -282,6 +282,15 @@ def test_joined_metadata_leaves_the_tables_attrs(make_tree: MakeTree) -> None:
     assert join_metadata(table, root / "metadata.csv").attrs == table.attrs
 
 
+def test_metadata_outranks_what_the_names_told(make_tree):
+    root = make_tree({"train": 1, "val": 1, "test": 1})
+    table = read_catalog(root)
+    rows = ["file,view", *(f"{path},{view}" for path, view in zip(table["path"], ["lateral", ""] * 3, strict=True))]
+    (root / "metadata.csv").write_text("\n".join(rows) + "\n")
+    joined = join_metadata(table.assign(view="frontal"), root / "metadata.csv")
+    assert joined["view"].tolist() == ["lateral", "frontal"] * 3
+
+
 def test_files_without_a_row_get_nan_and_one_warning(make_tree: MakeTree) -> None:
     root = make_tree()
     plain = read_catalog(root)

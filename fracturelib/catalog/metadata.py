@@ -46,7 +46,9 @@ def join_metadata(table: pd.DataFrame, file: Path) -> pd.DataFrame:
             said.append(f"{file.name}: {counted(int(bad.sum()), 'row')} {rest}")
     if "source_id" in rows:
         table = table.assign(source_id=_override(table["source_id"], rows["source_id"]))
-    joined = table.join(rows[[column for column in rows if column not in (*OWN_COLUMNS, "source_id")]])
+    brought = [column for column in rows if column not in (*OWN_COLUMNS, "source_id")]
+    known = [column for column in brought if column in table]  # from names, which the file outranks
+    joined = table.drop(columns=known).join(rows[brought].fillna(table[known]))
     joined.attrs = dict(table.attrs)  # not every version of pandas keeps them
     for sentence in said:
         warnings.warn(sentence, DataWarning, stacklevel=4)
