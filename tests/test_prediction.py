@@ -168,7 +168,7 @@ def test_studies_and_patients_come_from_the_metadata_and_an_unreadable_study_is_
     printed = capsys.readouterr().out
     assert "By patient: highest" in printed and Doubt.NO_VIEW in printed
     assert "SMITH" not in printed + "".join(table.read_text() for table in tables)
-    assert pictures["patient_id"].tolist() == [1, 1, 2, 2]
+    assert pictures["patient_id"].tolist() == ["P0001", "P0001", "P0002", "P0002"]
 
 
 # --- a guarantee, later -----------------------------------------------------------------------------------

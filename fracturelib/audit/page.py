@@ -37,6 +37,7 @@ FIRST_COLUMNS = {  # by which an earlier table of an audit is known
     "links": ("path_one", "path_other", "how"),
     "leaks": ("kind", "source_id", "files", "where"),
     "sample_size": ("split", "class", "files", "sources"),
+    "identity": ("path", "sign"),
     "shortcuts": ("signs", "auc", "low", "high"),
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fracturelib.audit.identity import letters_in_corners
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError
 from fracturelib.images import Polarity, read_radiograph
@@ -22,6 +23,7 @@ from fracturelib.runtime import available_cores
 LEVELS = 16  # bins of the histogram
 RING_SIDE, BLUR_SIDE = 10, 8  # cells along a side, for the border and for the blurred thumbnail
 NEARLY_SQUARE = 1.05  # aspect ratio
+LETTERS = "corners: letters in a row"  # in the table of appearances; no sign of the label
 PLACES = ("top", "bottom", "left", "right")
 
 
@@ -56,7 +58,8 @@ def read_one(file: Path, polarity: str = Polarity.KEEP) -> Read:
     square = (
         describe_picture(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)) if _oblong(pixels) else None
     )
-    return Read(describe_picture(pixels), square, measure_appearance(pixels), digest)
+    appearance = measure_appearance(pixels) | {LETTERS: float(letters_in_corners(pixels))}
+    return Read(describe_picture(pixels), square, appearance, digest)
 
 
 def _oblong(pixels: np.ndarray) -> bool:

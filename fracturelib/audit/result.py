@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from fracturelib.audit import findings
+from fracturelib.audit.identity import identity_notes, identity_table
 from fracturelib.audit.inventory import inventory_facts, problem_table
+from fracturelib.audit.reading import LETTERS
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
 from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe, polarities, root_of
@@ -32,6 +34,7 @@ class Audit:
         leaks: sources across splits or labels (see `find_leaks`).
         sample_size: files beside sources and the interval of an accuracy (see `sample_size`).
         shortcuts: signs that tell the label without the bone (see `find_shortcuts`).
+        identity: path, sign of what may tell who somebody is (see `identity_table`).
         notes: sentences on what could not be done, and on what the reader must know.
     """
 
@@ -45,6 +48,7 @@ class Audit:
     sample_size: pd.DataFrame
     shortcuts: pd.DataFrame
     notes: tuple[str, ...]
+    identity: pd.DataFrame
 
     @property
     def n_files(self) -> int:
@@ -76,6 +80,7 @@ class Audit:
             "leaks": self.leaks,
             "sample_size": self.sample_size,
             "shortcuts": self.shortcuts,
+            "identity": self.identity,
         }
 
 
@@ -110,6 +115,7 @@ def audit(
     problems = problem_table(kept, [*table.attrs.get("skipped", []), *found.problems])
     leaks = find_leaks(kept, found.copies.links, root)
     shortcuts = find_shortcuts(kept, found.appearance)
+    identifying = identity_table(kept["path"].tolist(), found.appearance[LETTERS].tolist())
     return Audit(
         root=str(root),
         table=kept,
@@ -120,7 +126,8 @@ def audit(
         leaks=leaks,
         sample_size=sample_size(kept),
         shortcuts=shortcuts,
-        notes=tuple(_notes(kept)),
+        notes=(*_notes(kept), *identity_notes(identifying)),
+        identity=identifying,
     )
 
 

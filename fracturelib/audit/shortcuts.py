@@ -29,7 +29,7 @@ MOST_FILES = 1500  # drawn by source: more narrow the interval by little
 RESAMPLES = 500
 TREES = 50
 MOST_VALUES = 20  # of a column of words; with more it is a name, not a sign
-NOT_SIGNS = ("source_id", "source_by", "patient_id", "bit_depth", *BOX)
+NOT_SIGNS = ("source_id", "source_by", "patient_id", "study_id", "bit_depth", *BOX)
 KINDS = {
     "file": "size and mode",
     "brightness": "brightness and histogram",

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from fracturelib.catalog.columns import MEANINGS, WHO
 from fracturelib.catalog.naming import plain
 from fracturelib.catalog.selecting import BOX
 from fracturelib.errors import CatalogError
 from fracturelib.files.tables import from_text
 
-KEYS = ("file", "source_id", "patient_id")  # read as text, so that "007" stays "007"
+KEYS = ("file", "source_id", "patient_id", "study_id")  # read as text, so that "007" stays "007"
 # What the folders and the images themselves say is not overruled by a text file; `label` is compared with the folder.
 OWN_COLUMNS = (
     *("path", "split", "label", "width", "height", "mode", "truncated", "sha256", "grey_mean", "grey_std"),
@@ -37,6 +38,9 @@ RESERVED = (
 )  # of later tables
 _KNOWN = {plain(name): name for name in (*KEYS, *OWN_COLUMNS, *RESERVED, *BOX, "view", "region", "conspicuity")}
 _KNOWN["patient"] = "patient_id"
+_ALIASES = {  # where no column has the name itself
+    plain(alias): meaning for meaning in WHO for alias in MEANINGS[meaning].split(", ")
+}
 MOST_COLUMNS = 200  # further ones are no description of a picture: features that another program measured
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NOBODY = ("unknown", "none", "n/a", "na", "-", "?", "")  # in a column of ids, these are no id
@@ -121,6 +125,10 @@ def _columns(header: list[str], file: Path) -> tuple[list[int], list[str], list[
             cause=f"its columns are {', '.join(list(named.values())[:20])}",
             cure="add a column 'file' with paths such as 'train/fractured/1.jpg'",
         )
+    for place, name in list(named.items()):
+        meaning = _ALIASES.get(plain(name))
+        if meaning is not None and meaning not in named.values():
+            named[place] = meaning
     for key in KEYS:
         same = [header[place] for place, name in named.items() if name == key]
         if len(same) > 1:

@@ -11,7 +11,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracturelib.cli.shared import NOTICE, add_command, add_data_options, csv_file
+from fracturelib.cli.shared import NOTICE, add_command, add_data_options, csv_file, data_options
 from fracturelib.files.tables import as_text, safe_table
 from fracturelib.writing.numbers import number
 from fracturelib.writing.verdicts import Answer, Doubt, doubt_told
@@ -73,7 +73,7 @@ def _predict(options: argparse.Namespace) -> int:
             strict=options.strict,
             limits=limits,
             groups=groups,
-            keep_ids=options.keep_ids,
+            options=data_options(options),
             polarity=options.polarity,
         )
         for row in rows:

@@ -1,14 +1,20 @@
-"""Which patient and which study a file belongs to, where a table beside it or its own tags say so."""
+"""Which patient and which study a file belongs to: by a table, its tags or its path."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from fracturelib.catalog.assembling import find_data
 from fracturelib.catalog.metadata_file import nfc, read_metadata
+from fracturelib.catalog.options import DEFAULTS, DataOptions
+from fracturelib.catalog.pseudonyms import PREFIXES, numbered
+from fracturelib.catalog.who import who_from_paths
 from fracturelib.config import SPLITS
+from fracturelib.errors import CatalogError
 from fracturelib.images.dicom import is_dicom_file, read_tags
 
 METADATA = "metadata.csv"
@@ -16,19 +22,23 @@ IDS = ("patient_id", "study_id")
 
 
 class Identities:
-    """Ids of files below some folders: from the `metadata.csv` there, or above a folder of one split; or DICOM tags.
+    """Ids of files below some folders: from the `metadata.csv` there, or above a folder of one split; from DICOM tags
+    or paths; from a layout or a table of labels where the user names one.
 
     Args:
         paths: the files and folders that are read.
-        keep: give ids as they are; otherwise each is replaced by a number, in the order in which they come.
+        options: how they are read. Unless it keeps ids, each is replaced by a number, in the order in which they come.
 
     Raises:
-        CatalogError: a metadata.csv cannot be read.
+        CatalogError: a table cannot be read, or does not fit the files.
     """
 
-    def __init__(self, paths: Iterable[str | Path], *, keep: bool = False) -> None:
-        self._keep = keep
-        self._tables = {root: rows for path in paths for root, rows in _tables(Path(path))}
+    def __init__(self, paths: Iterable[str | Path], *, options: DataOptions = DEFAULTS) -> None:
+        self._keep = options.keep_ids
+        paths = [Path(path) for path in paths]
+        named = replace(options, keep_ids=False) != DEFAULTS
+        self._tables = {path: _listed(path, options) for path in paths if named and path.is_dir()}
+        self._tables |= {root: rows for path in paths for root, rows in _tables(path) if root not in self._tables}
         self._numbers: dict[str, dict[str, str]] = {name: {} for name in IDS}
 
     def of(self, file: Path) -> tuple[str, str]:
@@ -53,18 +63,28 @@ class Identities:
         if is_dicom_file(file):
             tags = read_tags(file)
             return tags.patient_id, tags.study_id
-        return "", ""
+        named = who_from_paths(pd.Series([file.as_posix()])).iloc[0]
+        return str(named.get("patient_id", "")), str(named.get("study_id", ""))
 
     def _shown(self, kind: str, name: str) -> str:
         if not name or self._keep:
             return name
         numbers = self._numbers[kind]
-        return numbers.setdefault(name, str(len(numbers) + 1))
+        return numbers.setdefault(name, numbered(len(numbers), PREFIXES[kind]))
 
 
 def _name_below(root: Path, file: Path) -> str:
     """How a metadata.csv in `root` names a file; "" for a file elsewhere."""
     return nfc(pd.Series([file.relative_to(root).as_posix()]))[0] if file.is_relative_to(root) else ""
+
+
+def _listed(folder: Path, options: DataOptions) -> pd.DataFrame:
+    """Ids by name from the layout that the user asked for, or from the table of labels."""
+    found = find_data(folder, options)
+    if found is None:
+        raise CatalogError("the folder is in no layout that is known", file=folder, cure="name it with --layout")
+    rows = found.listing.table.set_axis(nfc(found.listing.table["path"]))
+    return rows.reindex(columns=[*IDS, "device"]).astype(object)
 
 
 def _tables(path: Path) -> list[tuple[Path, pd.DataFrame]]:

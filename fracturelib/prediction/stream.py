@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from fracturelib.catalog.naming import class_label
+from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.errors import DataWarning, ImageError
 from fracturelib.evaluation import Combination, calibrated
 from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
@@ -76,7 +77,7 @@ def predict_stream(
     strict: bool = False,
     limits: Limits | None = None,
     groups: Groups | None = None,
-    keep_ids: bool = False,
+    options: DataOptions = DEFAULTS,
     polarity: str | None = None,
 ) -> Iterator[Predicted]:
     """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
@@ -87,7 +88,7 @@ def predict_stream(
         strict: stop at a file that cannot be read, or ends early.
         limits: where answers change; default: those of the run.
         groups: collects patients and studies, files that cannot be read included.
-        keep_ids: give the ids of patients and studies as they are, not as numbers.
+        options: how folders are read, for the ids of patients and studies; numbers stand for them unless it keeps them.
         polarity: "keep" or "fix" pictures that look inverted; default: as in training.
 
     Yields:
@@ -105,7 +106,7 @@ def predict_stream(
     files = chain.from_iterable(map(iterate_images, paths))
     device, troubles, any_read = choose_device(), _Troubles(), False
     looker = _Looker(run, limits or run_limits(run), device)
-    identities = Identities(paths, keep=keep_ids)
+    identities = Identities(paths, options=options)
 
     def read(file: Path) -> _Read:
         how = polarity or run.config.polarity
