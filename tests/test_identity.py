@@ -92,14 +92,14 @@ def test_a_patient_in_two_splits_by_a_column(tmp_path: Path, column: str) -> Non
 def test_a_patient_in_two_splits_by_path_and_never_with_make_split(tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(1)
     for number in range(36):
-        split = "val" if number % 6 == 0 else "train"
+        split = "val" if number % 5 == 0 else "train"
         place = tmp_path / "data" / split / ("fractured" if number % 4 < 2 else "not fractured")
         folder = place / f"patient_{number % 18:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(tiny_radiograph(rng, fractured=number % 4 < 2)).save(folder / f"{number}.png")
     assert main(["catalog", str(tmp_path / "data")]) == 0
     said = capsys.readouterr().out
-    assert "patients" in said and said.count("P0001") > 0
+    assert "LEAK: 8 patients (16 files) are in both splits of train+val" in said
     (tmp_path / "data" / "val").rename(tmp_path / "elsewhere")
     table = read_catalog(tmp_path / "data", make_split=True)
     assert table["patient_id"].notna().all() and shared_sources(table).empty
@@ -128,11 +128,8 @@ def test_dates_and_names_in_paths_are_pointed_out() -> None:
         "2021-03-04/x.png",
     ]
     dates, names = dates_and_names(paths)
-    assert (dates == [paths[1], paths[4], paths[5]] and names == [paths[0], paths[3]]) or names == [
-        paths[0],
-        paths[2],
-        paths[3],
-    ]
+    assert dates == [paths[1], paths[4], paths[5]]
+    assert names == [paths[0], paths[2], paths[3]]
     harmless = [
         "Bone_Fracture_Binary_Classification/train/Not_Fractured/57-rotated2-rotated3.jpg",
         "images_part1/0001_1297860395_01_WRI-L1_M014.png",

@@ -14,8 +14,8 @@ from fracturelib.writing.verdicts import FEWEST_UNITS, Reason
 
 # Columns that describe the file or the prediction, not the patient: no subgroups from these.
 NOT_SUBGROUPS = (
-    "path", "split", "label", "source_id", "patient_id", "study_id", "width", "height", "truncated", "sha256", "content", "file",
-    "grey_mean", "grey_std", "probability", "raw", "prediction", *BOX,
+    "path", "split", "label", "source_id", "patient_id", "study_id", "width", "height", "truncated", "sha256",
+    "content", "file", "grey_mean", "grey_std", "probability", "raw", "prediction", *BOX,
 )  # fmt: skip
 THIRDS = ("1 hard to see", "2 medium", "3 easy to see")  # of the fractures by conspicuity; the numbers keep their order
 
