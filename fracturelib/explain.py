@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fracturelib.catalog import BOX, polarities, root_of, with_boxes
+from fracturelib.catalog.about import fracture_boxes
 from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
@@ -157,9 +158,9 @@ def localisation(
     heat = heat_maps(model, rows, config, root=root_of(table, root))
     side = config.picture_side
     hill = _centre_hill(side)
-    found = []
+    found, boxes = [], fracture_boxes(table)
     for row, one in zip(rows.itertuples(), heat, strict=True):
-        box, wide = box_mask(row, side), box_mask(row, side, margin=1 / 28)
+        box, wide = (_all_boxes(row, boxes, side, margin) for margin in (0.0, 1 / 28))
         found.append(
             {
                 "hit": float(one.any() and wide.flat[int(one.argmax())]),
@@ -172,6 +173,12 @@ def localisation(
         )
     named = rows.filter(["path", "source_id", "patient_id"]).reset_index(drop=True)
     return pd.concat([named, pd.DataFrame(found)], axis=1)
+
+
+def _all_boxes(row: Any, boxes: dict[str, list[tuple[float, ...]]], side: int, margin: float) -> NDArray[Any]:
+    """Mask (S, S) of every fracture box of a picture: of its own columns where there is no table of boxes."""
+    each = [row._replace(**dict(zip(BOX, box, strict=True))) for box in boxes.get(row.path, [])] or [row]
+    return np.logical_or.reduce([box_mask(one, side, margin=margin) for one in each])
 
 
 def _boxed(table: pd.DataFrame) -> pd.DataFrame:

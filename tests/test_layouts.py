@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fracturelib.catalog import DataOptions, Meaning, about, boxes_of, read_catalog, shared_sources, survey
+from fracturelib.catalog import About, DataOptions, Meaning, about, boxes_of, read_catalog, shared_sources, survey
+from fracturelib.catalog.about import fracture_boxes
 from fracturelib.catalog.layouts import LAYOUT_NAMES, LAYOUTS
 from fracturelib.catalog.selecting import BOX
 from fracturelib.cli import main
 from fracturelib.cli.cataloguing import COLUMNS
 from fracturelib.cli.shared import LAYOUTS as CLI_LAYOUTS
+from fracturelib.explain import _all_boxes
 from fracturelib.simulation import miniatures
 from tests.helpers.trees import state_of
 
@@ -117,6 +119,16 @@ def test_boxes_are_in_pixels_of_the_file(sets, name: str) -> None:
                 shutil.rmtree(copy / "Annotations" / other)
             found = boxes_of(survey(copy)).set_index("path").sort_index()[list(BOX)].astype(float).to_numpy()
             assert np.abs(found - in_order).max() < 0.01
+
+
+def test_every_box_of_a_picture_counts_where_the_model_looks() -> None:
+    boxes = pd.DataFrame([("a.png", "x", True, 0, 0, 8, 8), ("a.png", "x", True, 24, 24, 8, 8)])
+    boxes.columns = ["path", "class", "fracture", *BOX]
+    table = pd.DataFrame({"path": ["a.png"], "width": 32, "height": 32, **dict.fromkeys(BOX, 8)})
+    table.attrs["about"] = About(boxes=boxes)
+    row = next(table.itertuples())
+    both, alone = (_all_boxes(row, found, 32, 0.0) for found in (fracture_boxes(table), {}))
+    assert (both.sum(), alone.sum()) == (128, 64) and both[0, 0] and both[31, 31] and not both[16, 16]
 
 
 def test_every_layout_can_be_asked_for_by_name() -> None:

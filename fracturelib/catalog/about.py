@@ -61,3 +61,13 @@ def boxes_of(table: pd.DataFrame) -> pd.DataFrame:
     """The boxes of the table's files, as `About.boxes`."""
     boxes = about(table).boxes
     return boxes[boxes["path"].isin(set(table["path"]))].reset_index(drop=True)
+
+
+def fracture_boxes(table: pd.DataFrame) -> dict[str, list[tuple[float, ...]]]:
+    """Left, top, width, height of every box of a fracture, by path; empty where the table came without boxes."""
+    boxes = boxes_of(table)
+    broken = boxes[boxes["fracture"].astype(bool)]
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for path, *box in broken[["path", *BOX]].itertuples(index=False):
+        found.setdefault(path, []).append(tuple(map(float, box)))
+    return found
