@@ -39,6 +39,7 @@ SETS: dict[str, dict[str, Any]] = {
     "leaky-240": {"counts": 240, "leaky": True, "seed": 0},
     "mixture-other-device-120": {"counts": {"test": 120}, "device_shift": True, "mixture_shift": True, "seed": 1},
     "mixture-fresh-240": {"counts": {"test": 240}, "mixture_shift": True, "seed": 2},
+    "simulated-hospital-240": {"counts": 240, "format": "dicom"},
 }
 # The run that notebooks 03, 04 and 06 share: its folder in runs/, and its settings except the data.
 RUN, RUN_CONFIG = "notebook", TrainConfig(image_size=160, views=2, seed=0)

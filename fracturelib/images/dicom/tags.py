@@ -12,7 +12,7 @@ from fracturelib.images.dicom.parsing import is_dicom, parse, value_of
 from fracturelib.images.limits import read_bytes
 
 # Every element that is ever read. No name, no date, no address, no free text about the patient.
-_WANTED = (
+WANTED = (
     *("SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber", "PatientAge"),
     *("PatientSex", "ViewPosition", "ImageLaterality", "Laterality", "BodyPartExamined", "Modality"),
     *("Manufacturer", "ManufacturerModelName", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
@@ -70,7 +70,7 @@ def read_tags(path: str | Path) -> Tags:
         data = read_bytes(path)
         if not is_dicom(data):
             raise ImageError("not a DICOM file", cure="leave it out")
-        return tags_of(parse(data, pixels=False, only=_WANTED))
+        return tags_of(parse(data, pixels=False, only=WANTED))
     except ImageError as error:
         raise error.at(path) from error.__cause__
 
