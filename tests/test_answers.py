@@ -14,6 +14,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.course import answers
 from fracturelib.course.answers import UNFILLED, accepted, answer, hint, judge, solution
 from fracturelib.course.exercises import EXERCISES, find
+from fracturelib.course.exercises.hospital import NAMING
 from fracturelib.course.exercises.reading import _needed
 from fracturelib.course.quiz_questions import QUESTIONS
 from fracturelib.course.studies import Workbench, learning_rate_range, suggested_rate
@@ -37,6 +38,12 @@ KNOWN = pd.DataFrame(
     {"width": 256, "height": 256, "bbox_x": CORNERS[0], "bbox_y": CORNERS[1], "bbox_w": 40, "bbox_h": 40}
 )
 READ = pd.DataFrame({"label": [1, 0, 1, 0, 1, 0], "called": [1, 0, 0, 1, 1, 0], "model_called": [1, 1, 1, 0, 0, 0]})
+DEALT = pd.DataFrame(
+    {
+        "patient_id": ["a", "a", "b", "b", "c", "c", "d", "e"],
+        "split": ["train", "test", "test", "train", "train", "val", "train", "test"],
+    }
+)
 CONFIG = TrainConfig(image_size=32, weights="none")
 BY_REGION = TABLE.groupby("region")["label"]
 NAMES = ("sensitivity", "specificity", "positive predictive value")
@@ -247,6 +254,28 @@ CASES |= {
             lambda s, w: None, lambda s, w: w, lambda s, w: _needed(s, 0.1), lambda s: 5,
         ],
     ),
+    "07.1": (
+        {},
+        [
+            lambda v, c, w: 255 * np.clip((v - c) / w + 0.5, 0, 1),
+            lambda v, c, w: np.rint(np.interp(v, [c - w / 2, c + w / 2], [0, 255])),
+        ],
+        [
+            lambda v, c, w: np.clip((v - c) / w + 0.5, 0, 1), lambda v, c, w: 255 * ((v - c) / w + 0.5),
+            lambda v, c, w: 255 * np.clip((v - c) / w, 0, 1), lambda v, c, w: 255 - 255 * np.clip((v - c) / w + 0.5, 0, 1),
+            lambda v, c, w: 255 * np.clip((v - c) / (w / 2) + 0.5, 0, 1), lambda v, c, w: 128, lambda v, c, w: v,
+            lambda v, c, w: 255 * np.clip((v - 1500) / 1000 + 0.5, 0, 1), lambda v, c, w: v * np.nan, lambda v: v,
+        ],
+    ),
+    "07.2": (
+        {},
+        [NAMING, sorted(NAMING), tuple(NAMING)],
+        [
+            {"PatientName"}, "PatientName", NAMING - {"AccessionNumber"}, NAMING - {"StudyInstanceUID"},
+            NAMING | {"Rows"}, NAMING | {"ViewPosition"}, NAMING | {"Modality"}, set(), 5,
+        ],
+    ),
+    "07.3": ({"dealt": DEALT}, [2, 2.0], [0.5, 4, 3, 5, 0, -1, {"a"}, "two"]),
 }  # fmt: skip
 
 

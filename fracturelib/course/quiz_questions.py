@@ -213,4 +213,34 @@ QUESTIONS = {
             "Kappa is 0: nothing is shown",
         ),
     ),
+    "07": (
+        QuizQuestion(
+            "The two lines turn stored values into greys. Which file says MONOCHROME1?",
+            lambda: figures.curves(
+                {"file A": ((0, 1000, 3000, 4095), (0, 0, 255, 255)), "file B": ((0, 1000, 3000, 4095), (255, 255, 0, 0))},
+                labels=("stored value", "grey on the screen"),
+            ),
+            "Two lines of grey over stored value: file A rises from 0 to 255, file B falls from 255 to 0",
+            {
+                "File A": "Its large values are bright: that is MONOCHROME2.",
+                "File B": "Its small values are bright, its large ones dark.",
+                "Neither can be told": "The direction of the line is all that the tag says.",
+            },
+            "File B",
+        ),
+        QuizQuestion(
+            "By file and by patient, with the interval of the difference. What may you say?",
+            lambda: figures.intervals(
+                {"by file": (0.78, 0.70, 0.85), "by patient": (0.75, 0.67, 0.82)}, label="AUC"
+            ),
+            "AUC 0.78 from 0.70 to 0.85 by file, and 0.75 from 0.67 to 0.82 by patient: the intervals overlap widely",
+            {
+                "No difference is shown, and the split is still made by patient": "The score is to speak of people that "
+                "the model never met, whatever this set can show.",
+                "There is no leak": "Patients on both sides are a leak, whether the score shows it or not.",
+                "By file is fine, since it is higher": "It is higher with people who are known: no new patient is known.",
+            },
+            "No difference is shown, and the split is still made by patient",
+        ),
+    ),
 }  # fmt: skip

@@ -108,8 +108,8 @@ EXERCISES = (
         frame='dealt = resplit(table, by="source_id", seed=1)\n«here»\n\nanswer("07.3", both, dealt=dealt)',
         blank="both = None  # TODO: a number of patients",
         solved=(
-            "sides = {split: set(part) for split, part in dealt.groupby('split')['patient_id']}\n"
-            "both = len(sides['train'] & sides['test'])"
+            'sides = {split: set(part) for split, part in dealt.groupby("split")["patient_id"]}\n'
+            'both = len(sides["train"] & sides["test"])'
         ),
         hint="Two sets of patients, one of each split; what do they have in common?",
         why='Whoever has two pictures is easily on both sides. `resplit(table, by="patient_id")` deals patients, and '

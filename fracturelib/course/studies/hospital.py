@@ -17,9 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 from fracturelib.catalog.splits import group_numbers, grouping_column
 from fracturelib.config import TrainConfig
-from fracturelib.errors import EvaluationError
+from fracturelib.errors import CatalogError, EvaluationError
 from fracturelib.evaluation.intervals import percentile_interval, resample_weights
 from fracturelib.features import compute_features
+from fracturelib.images import visible_files
+from fracturelib.images.dicom import Kind, is_dicom_file, read_tags
 from fracturelib.images.dicom import tags as dicom_tags
 from fracturelib.images.dicom.parsing import load_pydicom
 from fracturelib.loaders import RadiographDataset
@@ -44,6 +46,20 @@ class Use(StrEnum):
 
 _REPLACED = ("PatientID", "StudyInstanceUID")
 _UNWRITTEN = ("AccessionNumber", "SeriesInstanceUID")
+
+
+def find_dicom(root: str | Path) -> list[Path]:
+    """The DICOM files below a folder that hold radiographs, in the order of their paths.
+
+    Raises:
+        CatalogError: there is none.
+    """
+    files = [file for file in visible_files(Path(root)) if is_dicom_file(file)]
+    found = sorted(file for file in files if read_tags(file).kind is Kind.IMAGE)
+    if not found:
+        cure = "take notebook 01 for other pictures, or leave DATA at None here"
+        raise CatalogError("there is no DICOM radiograph in this folder", file=root, cure=cure)
+    return found
 
 
 def use_of(keyword: str, group: int) -> Use:
@@ -144,7 +160,8 @@ def deal_table(study: pd.DataFrame) -> pd.DataFrame:
 def difference_interval(study: pd.DataFrame, table: pd.DataFrame, *, resamples: int = 400) -> dict[str, Any]:
     """How much higher the AUC is by file, on average over the deals, with a 95 % bootstrap interval over patients."""
     labels, units = table["label"].to_numpy(), group_numbers(table, grouping_column(table))
-    wide = {by: study.pivot(index="deal", columns="row", values=by).to_numpy() for by in ("by_file", "by_patient")}
+    ordered = study.sort_values(["deal", "row"])
+    wide = {by: ordered[by].to_numpy().reshape(-1, len(table)) for by in ("by_file", "by_patient")}  # (deals, N)
 
     def difference(weights: NDArray[Any] | None) -> float:
         return float(
