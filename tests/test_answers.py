@@ -262,7 +262,7 @@ CASES |= {
         ],
         [
             lambda v, c, w: np.clip((v - c) / w + 0.5, 0, 1), lambda v, c, w: 255 * ((v - c) / w + 0.5),
-            lambda v, c, w: 255 * np.clip((v - c) / w, 0, 1), lambda v, c, w: 255 - 255 * np.clip((v - c) / w + 0.5, 0, 1),
+            lambda v, c, w: 255 * np.clip((v - c) / w, 0, 1), lambda v, c, w: 255 * np.clip(0.5 - (v - c) / w, 0, 1),
             lambda v, c, w: 255 * np.clip((v - c) / (w / 2) + 0.5, 0, 1), lambda v, c, w: 128, lambda v, c, w: v,
             lambda v, c, w: 255 * np.clip((v - 1500) / 1000 + 0.5, 0, 1), lambda v, c, w: v * np.nan, lambda v: v,
         ],
