@@ -97,6 +97,7 @@ def test_by_file_the_patient_is_known_and_by_patient_never():
         held_out(features[few], table[few].reset_index(drop=True), by="patient_id", seed=0)
 
 
+@pytest.mark.slow
 def test_a_leak_shows_where_features_know_the_person_and_not_where_they_do_not():
     found = {}
     for memory in (0.0, 3.0):

@@ -198,6 +198,7 @@ def test_the_list_names_size_licence_use_and_way_of_each(capsys):
         assert all(text in said for text in (one.name, one.size, one.licence, one.good_for, one.how))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mura", "yolo"])
 def test_a_miniature_is_made_in_an_empty_folder_only(tmp_path, name, capsys):
     assert main(["data", "miniature", name, str(tmp_path / "small")]) == 0
