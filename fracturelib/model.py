@@ -42,10 +42,13 @@ class Standardise(nn.Module):
         return bool(self.mean.any() or (self.std != 1).any())
 
     def fit(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Take over a mean and a standard deviation, (F,); a feature that hardly varies is centred only."""
-        constant = std <= 1e-4 * mean.abs()  # where it is rounding, not signal
+        """Take over a mean and a standard deviation, (F,); none counts as smaller than half the median of all.
+
+        In few images some features hardly vary; divided by so little, they would come out huge in other images.
+        """
+        least = std.median() / 2
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(constant | (std == 0), 1.0, std))
+        self.std.copy_(std.clamp(min=least) if least > 0 else torch.ones_like(std))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self.mean) / self.std

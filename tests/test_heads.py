@@ -26,10 +26,10 @@ CONFIG = TrainConfig(weights="none", image_size=32, batch_size=6, epochs=3, view
 
 
 def features(count=60, width=12, *, seed=0, noise=1.0):
-    """Features of very different sizes, of which the smallest carries the label; two files of every source."""
+    """Small features of different sizes, of which the smallest carries the label; two files of every source."""
     rng = np.random.default_rng(seed)
     label = np.repeat(rng.integers(0, 2, count // 2), 2)
-    values = rng.normal(size=(count, width)) * np.geomspace(100, 0.01, width) + np.geomspace(50, 1, width)
+    values = rng.normal(size=(count, width)) * np.geomspace(0.04, 0.01, width) + np.geomspace(50, 1, width)
     values[:, -1] = 0.01 * (label * 2 + noise * rng.normal(size=count)) + 1
     table = pd.DataFrame(
         {"path": [f"{i}.png" for i in range(count)], "label": label, "source_id": np.arange(count) // 2}
@@ -57,6 +57,12 @@ def test_a_constant_feature_is_centred_only():
     layer = Standardise(2)
     layer.fit(torch.tensor([3.0, 0.0]), torch.tensor([1e-7, 0.0]))
     assert torch.equal(layer(torch.tensor([[3.0, 1.0]])), torch.tensor([[0.0, 1.0]]))
+
+
+def test_a_feature_that_hardly_varies_is_divided_by_half_the_median():
+    layer = Standardise(3)
+    layer.fit(torch.zeros(3), torch.tensor([1e-6, 2.0, 3.0]))
+    assert torch.equal(layer(torch.ones(1, 3)), torch.tensor([[1.0, 1 / 2, 1 / 3]]))
 
 
 def test_only_training_images_are_standardised_by():
@@ -122,7 +128,7 @@ def test_with_one_group_of_a_class_there_is_no_choice():
 def test_settings_that_exclude_each_other_are_told():
     with pytest.raises(ConfigError, match="logistic"):
         TrainConfig(head="logistic", unfreeze="layer4")
-    with pytest.raises(ConfigError, match="recipe, linear or logistic"):
+    with pytest.raises(ConfigError, match="recipe, linear, logistic"):
         TrainConfig(head="forest")
 
 
