@@ -11,11 +11,15 @@ WORKERS      ?= 2
 VENV         := .venv
 BIN          := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP        := $(VENV)/.installed
+# On Linux PyPI's PyTorch is the CUDA build, of no use without an NVIDIA driver. TORCH=cpu or TORCH=cuda decides by hand.
+DRIVER       ?= /proc/driver/nvidia/version
+TORCH        ?= $(if $(filter Linux,$(shell uname -s)),$(if $(wildcard $(DRIVER)),cuda,cpu),plain)
+TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 # Tests run side by side, file by file, each process with one thread: more would fight for the cores.
 PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled \
                 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo lab lab-outputs lint quick test clean
+.PHONY: demo lab lab-outputs lint quick test packages clean
 
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
@@ -44,11 +48,19 @@ test: $(STAMP)
 
 # The stamp keeps the second call fast; it is renewed when a version or a dependency changes.
 $(STAMP): $(REQUIREMENTS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r $(REQUIREMENTS)
+	@$(MAKE) --no-print-directory packages GOALS="$(MAKECMDGOALS)"
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $(STAMP)
+
+packages:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.11 $(or $(GOALS),$(MAKECMDGOALS))"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH),cpu)
+	@$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 5 --index-url $(TORCH_INDEX) \
+	  --constraint $(REQUIREMENTS) torch torchvision 2> /dev/null \
+	  || echo "The index of PyTorch's CPU builds did not answer with these versions: the plain install follows."
+endif
+	$(BIN)/python -m pip install --quiet -r $(REQUIREMENTS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
