@@ -15,7 +15,7 @@ from fracturelib.images import read_radiograph
 from fracturelib.loaders import EpochSampler, Loaders, set_epoch
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.runtime import seeded
-from fracturelib.training import validate
+from fracturelib.training import fit_standardise, validate
 from fracturelib.transforms import eval_transform
 from fracturelib.trunks.weights import load_trunk
 
@@ -30,7 +30,7 @@ def plain_model(config: TrainConfig) -> FractureClassifier:
 def plain_training(loaders: Loaders, config: TrainConfig) -> dict[str, float]:
     """All epochs with the trunk in every one; the last one's figures, as `validate` names them."""
     model = plain_model(config)
-    optimizer = torch.optim.Adam(model.head.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, config.step_size, config.gamma)
     loss_function = nn.BCELoss()
     # The order and the dropout of `fit`, so that the two give the same; a loader without a generator of its own draws a
@@ -38,6 +38,7 @@ def plain_training(loaders: Loaders, config: TrainConfig) -> dict[str, float]:
     order, own = EpochSampler(len(loaders.train.dataset), seed=config.seed), torch.Generator()
     train = DataLoader(loaders.train.dataset, batch_size=config.batch_size, sampler=order, generator=own)
     val = DataLoader(loaders.val.dataset, batch_size=config.batch_size)
+    fit_standardise(model, loaders.train, torch.device("cpu"))
     for epoch in range(config.epochs):
         set_epoch(train, epoch)
         model.train()

@@ -98,10 +98,11 @@ def test_a_file_in_place_of_the_folder(make_tree: MakeTree) -> None:
         read_catalog(make_tree({"train": 1}) / "train/fractured/s0002.png")
 
 
-def test_a_data_set_one_level_further_down_is_pointed_out(tmp_path: Path) -> None:
+def test_a_data_set_one_level_further_down_is_read(tmp_path: Path) -> None:
     write_tree(tmp_path / "outer/inner", {"train": 1, "val": 1, "test": 1})
-    with pytest.raises(CatalogError, match=r"inner/ looks like the data set"):
-        read_catalog(tmp_path / "outer")
+    table = read_catalog(tmp_path / "outer")
+    assert len(table) == len(read_catalog(tmp_path / "outer/inner"))
+    assert all((tmp_path / "outer" / path).is_file() for path in table["path"])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
