@@ -16,8 +16,14 @@ def trunk_costs(trunks: pd.DataFrame, *, ax: Axes) -> Axes:
     tried = trunks[trunks["problem"] == ""]
     for number, row in enumerate(tried.itertuples()):
         ends = np.array([[row.auc - row.low], [row.high - row.auc]]).clip(0)
-        ends = None if np.isnan(ends).any() else ends
-        ax.errorbar(row.seconds, row.auc, ends, color=INK, marker="osD^v"[number % 5], capsize=2)
+        ax.errorbar(
+            row.seconds,
+            row.auc,
+            None if np.isnan(ends).any() else ends,
+            color=INK,
+            marker="osD^v"[number % 5],
+            capsize=2,
+        )
         ax.annotate(verbatim(row.trunk), (row.seconds, row.auc), (5, 5), textcoords="offset points")
     ax.axhline(0.5, color=FAINT, linewidth=0.8)
     ax.set(xscale="log", xlabel="seconds for 100 pictures (logarithmic)", ylabel="AUC, cross-validated, 95 % interval")

@@ -35,10 +35,10 @@ class Identities:
 
     def __init__(self, paths: Iterable[str | Path], *, options: DataOptions = DEFAULTS) -> None:
         self._keep = options.keep_ids
-        paths = [Path(path) for path in paths]
+        places = [Path(path) for path in paths]
         named = replace(options, keep_ids=False) != DEFAULTS
-        self._tables = {path: _listed(path, options) for path in paths if named and path.is_dir()}
-        self._tables |= {root: rows for path in paths for root, rows in _tables(path) if root not in self._tables}
+        self._tables = {path: _listed(path, options) for path in places if named and path.is_dir()}
+        self._tables |= {root: rows for path in places for root, rows in _tables(path) if root not in self._tables}
         self._numbers: dict[str, dict[str, str]] = {name: {} for name in IDS}
 
     def of(self, file: Path) -> tuple[str, str]:
