@@ -1,6 +1,7 @@
 # make demo   set up, make the embedded data, train, evaluate, print the test numbers and where report and page are
 # make lab    set up and open a copy of the notebooks without outputs, in my_notebooks/; what you worked in stays
 # make lab-outputs   open the notebooks as they are, with the outputs of a whole run
+# make site   the notebooks with their outputs, the pages in docs/ and the demo's page of cases, as HTML in site/
 # make lint   style, types, duplicates, and how large the library is
 # make quick  the fast tests: no notebook is executed, no browser started; about a minute on two cores
 # make test   the whole test suite, the notebooks and the browser included; a few minutes on two cores
@@ -19,7 +20,7 @@ TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled \
                 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo lab lab-outputs lint quick test packages clean
+.PHONY: demo lab lab-outputs lint quick site test packages clean
 
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
@@ -46,6 +47,11 @@ quick: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
+site: $(STAMP)
+	$(BIN)/python -c 'import myst_nb, sphinx_book_theme' 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[site]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs/site . site -d build/site
+	@echo "Open site/index.html"
+
 # The stamp keeps the second call fast; it is renewed when a version or a dependency changes.
 $(STAMP): $(REQUIREMENTS) pyproject.toml
 	@$(MAKE) --no-print-directory packages GOALS="$(MAKECMDGOALS)"
@@ -63,4 +69,4 @@ endif
 	$(BIN)/python -m pip install --quiet -r $(REQUIREMENTS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
