@@ -85,7 +85,7 @@ def _separator(text: str) -> str:
 def _read_workbook(file: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
         with pd.ExcelFile(file) as book:
-            rows = book.parse(0, dtype=str, keep_default_na=False).astype(object)
+            rows = pd.read_excel(book, dtype=str, keep_default_na=False).astype(object)
             said = [f"the first of its {len(book.sheet_names)} sheets"] * (len(book.sheet_names) > 1)
     except ImportError as error:
         cure = "pip install 'fracturelib[xlsx]', or save the table as CSV"
