@@ -19,7 +19,7 @@ def plain_screen() -> Iterator[None]:
     sys.stdout, sys.stderr = (stream and _Screen(stream) for stream in usual[:2])  # None under pythonw
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("always", FracturelibWarning)
+            warnings.simplefilter("default", FracturelibWarning)  # the same words from the same place once
             warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
             yield
             if sys.stdout:
