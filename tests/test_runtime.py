@@ -124,7 +124,7 @@ def test_importing_the_package_is_cheap_and_silent():
 @pytest.mark.slow
 def test_no_module_changes_the_global_random_state_on_import():
     code = (
-        "import random, numpy, torch\n"
+        "import random, numpy, torch, sklearn.preprocessing\n"  # which imports rich, if it is there, and that draws
         "random.seed(0); numpy.random.seed(0); torch.manual_seed(0)\n"
         "before = random.getstate(), numpy.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()\n"
         "import fracturelib.pipeline, fracturelib.plots, fracturelib.simulation\n"
