@@ -45,7 +45,7 @@ def test_features_and_predictions_of_two_processes_are_those_of_one(tiny_data, t
     for file in ("predictions.csv", "history.csv"):
         pd.testing.assert_frame_equal(pd.read_csv(one / file), pd.read_csv(two / file), check_exact=True)
     values = [sorted(path.read_bytes() for path in folder.rglob("values.npy")) for folder in (one.parent, two.parent)]
-    assert len(values[0]) == 3 and values[0] == values[1]
+    assert len(values[0]) == 4 and values[0] == values[1]
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_fine_tuning_by_two_processes_is_nearly_that_of_one_with_the_same_batch_
     model.still_norms = True
     loaders = feature_loaders(model, make_loaders(read_catalog(tiny_data), config), config)
     history = fit(model, loaders.train, loaders.val, config)
-    np.testing.assert_allclose(pd.read_csv(two / "history.csv")["val_loss"], history["val_loss"], atol=0.02)
+    np.testing.assert_allclose(pd.read_csv(two / "history.csv")["val_loss"], history["val_loss"], atol=0.03)
 
 
 @pytest.mark.parametrize("parts", [True, False])
