@@ -39,7 +39,7 @@ from fracturelib.evaluation.similarity import Reference
 from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
-from fracturelib.prediction.nearest import nearest_cases
+from fracturelib.prediction.nearest import Case, nearest_cases
 from fracturelib.prediction.reference import compare_with_training
 from fracturelib.report import Tested, write_model_card, write_report
 from fracturelib.runs import (
@@ -237,19 +237,23 @@ def _judge(start: _Start, trained: _Trained) -> tuple[Tested, pd.DataFrame]:
     facts["combination"] = choose_combination(validation)
     facts["novelty"] = {"limit": trained.reference.limit, "usual": trained.reference.usual}
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
+    cases = _nearest_of_shown(start.model, trained.reference, config, start.table, predictions, threshold)
+    record = {**start.record, **facts}
+    return Tested(record, start.table, history, evaluation, predictions, probes, cases=cases), validation
+
+
+def _nearest_of_shown(
+    model: FractureClassifier,
+    reference: Reference,
+    config: TrainConfig,
+    table: pd.DataFrame,
+    predictions: pd.DataFrame,
+    threshold: float,
+) -> dict[str, list[Case]]:
+    """The training pictures that each picture of the report's galleries resembles most, by its path."""
     paths = shown_paths(predictions, threshold=threshold)
-    files = [catalog.root_of(start.table) / path for path in paths]
-    cases = nearest_cases(start.model, trained.reference, config, files)
-    tested = Tested(
-        {**start.record, **facts},
-        start.table,
-        history,
-        evaluation,
-        predictions,
-        probes,
-        cases=dict(zip(paths, cases, strict=True)),
-    )
-    return tested, validation
+    files = [catalog.root_of(table) / path for path in paths]
+    return dict(zip(paths, nearest_cases(model, reference, config, files), strict=True))
 
 
 def _write(folder: Path, start: _Start, tested: Tested, reference: Reference, validation: pd.DataFrame) -> Run:
@@ -332,9 +336,7 @@ def evaluate_run(
         drop = drop_from_run(run, predictions) if external else None
         cases = {}
         if run.reference is not None:
-            paths = shown_paths(predictions, threshold=run.threshold)
-            files = [catalog.root_of(table) / path for path in paths]
-            cases = dict(zip(paths, nearest_cases(run.model, run.reference, run.config, files), strict=True))
+            cases = _nearest_of_shown(run.model, run.reference, run.config, table, predictions, run.threshold)
         tested = Tested(run.record, table, run.history, evaluation, predictions, probes, drop, cases)
         write_report(report, tested)
         write_model_card(report, tested)

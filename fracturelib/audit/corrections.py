@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from fracturelib.audit.result import Audit
 from fracturelib.catalog import UNKNOWN, resplit
-from fracturelib.catalog.naming import plain
+from fracturelib.catalog.naming import nfc, plain
 from fracturelib.catalog.split_list import SPLIT_LIST
 from fracturelib.catalog.splits import grouping_column
 from fracturelib.errors import CatalogError
@@ -129,7 +128,7 @@ def _edit(text: CsvText, sources: pd.Series) -> None:
     file, own = _place(text, "file"), _place(text, "source_id")
     rows = [record for record in text.records[1:] if not record.is_blank]
     paths = [_path(text.values(record), file) for record in rows]
-    known = {_nfc(path): source for path, source in sources.items()}
+    known = {nfc(path): source for path, source in sources.items()}
     found = [known.get(path) for path in paths]
     before = [from_text(_at(text.values(record), own).strip()) for record in rows]
     changed = [new is not None and new != old for new, old in zip(found, before, strict=True)]
@@ -145,7 +144,7 @@ def _edit(text: CsvText, sources: pd.Series) -> None:
             _put(record, own, text.cell(as_text(new)))
     width = len(text.records[0].cells)
     named = set(paths)
-    for path, source in sources[[_nfc(path) not in named for path in sources.index]].items():
+    for path, source in sources[[nfc(path) not in named for path in sources.index]].items():
         cells = [""] * width
         cells[file or 0], cells[own] = as_text(path), as_text(source)
         text.append(cells)
@@ -153,12 +152,7 @@ def _edit(text: CsvText, sources: pd.Series) -> None:
 
 def _path(values: list[str], place: int | None) -> str:
     """The file that a row names."""
-    return _nfc(from_text(_at(values, place)).strip().replace("\\", "/").removeprefix("./"))
-
-
-def _nfc(path: str) -> str:
-    """One of the two ways of writing an accented letter."""
-    return unicodedata.normalize("NFC", path)
+    return nfc(from_text(_at(values, place)).strip().replace("\\", "/").removeprefix("./"))
 
 
 def _at(cells: list[str], place: int | None) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from fracturelib.catalog import naming
 from fracturelib.catalog.columns import MEANINGS, WHO
 from fracturelib.catalog.naming import plain
 from fracturelib.catalog.selecting import BOX
 from fracturelib.errors import CatalogError
+from fracturelib.files.csv_text import opening
 from fracturelib.files.tables import from_text
 
 KEYS = ("file", "source_id", "patient_id", "study_id")  # read as text, so that "007" stays "007"
@@ -92,10 +93,8 @@ def read_text(file: Path) -> tuple[str, str]:
     """The text without a byte order mark and without Excel's line "sep=;", and the separator of its columns."""
     data = file.read_bytes()
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    first, _, rest = text.partition("\n")
-    if first.lower().startswith("sep=") and first[4:5] in _SEPARATORS:
-        return rest, first[4]
-    return text, max(_SEPARATORS, key=first.count)
+    start, separator = opening(text)
+    return text[start:], separator
 
 
 def _header(text: str, separator: str) -> list[str]:
@@ -112,7 +111,7 @@ def _header(text: str, separator: str) -> list[str]:
 
 def nfc(paths: pd.Series) -> pd.Series:
     """Names as one of the two ways of writing an accented letter writes them."""
-    return paths.map(lambda path: unicodedata.normalize("NFC", path), na_action="ignore")
+    return paths.map(naming.nfc, na_action="ignore")
 
 
 def _columns(header: list[str], file: Path) -> tuple[list[int], list[str], list[str]]:

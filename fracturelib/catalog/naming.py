@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -135,6 +136,11 @@ def _original_stem(stem: str, *, numbered_copies: bool) -> str:
     while stem != before:
         stem, before = mark.sub("", stem), stem
     return stem
+
+
+def nfc(name: str) -> str:
+    """A name as one of the two ways of writing an accented letter (Unicode NFC and NFD) writes it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def plain(name: str) -> str:

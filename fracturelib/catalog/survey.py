@@ -15,26 +15,14 @@ from fracturelib.catalog.layouts.contract import counts_of, label_of, split_of
 from fracturelib.catalog.naming import NO_SPLIT, class_label
 from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.catalog.split_list import apply_split_list
+from fracturelib.catalog.table import COLUMNS as TABLE_COLUMNS
 from fracturelib.catalog.table import columns_of, in_order, inspect_files, skipped_files
 from fracturelib.config import SPLITS
 from fracturelib.errors import DataWarning
 from fracturelib.images import Polarity, named_like_an_image, visible_files
 
-COLUMNS = (
-    "path",
-    "split",
-    "label",
-    "source_id",
-    "width",
-    "height",
-    "mode",
-    "bit_depth",
-    "truncated",
-    "sha256",
-    "grey_mean",
-    "grey_std",
-    "content",
-)
+_PLACE = TABLE_COLUMNS.index("height") + 1
+COLUMNS = (*TABLE_COLUMNS[:_PLACE], "mode", "bit_depth", *TABLE_COLUMNS[_PLACE:])
 
 
 def survey(root: str | Path, *, polarity: str = Polarity.KEEP, options: DataOptions = DEFAULTS) -> pd.DataFrame:

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fracturelib.errors import DataWarning, EvaluationError
-from fracturelib.files import write_text
-from fracturelib.files.readings import numbers_only
+from fracturelib.files.readings import numbers_only, save_numbers
 
 Values = Sequence[float] | np.ndarray
 CLOSE = 0.05  # of the scale: a number or a curve that is nearer than this counts as close
@@ -143,15 +142,7 @@ def save_guess(folder: str | Path, question: Question, values: Values, *, number
     }
     text = json.dumps(content, sort_keys=True)
     assert _GUESS.fullmatch(text), text
-    file = Path(folder) / f"guess-{question.key}-{number[:12]}.json"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, text + "\n")
-    except OSError as error:
-        raise EvaluationError(
-            "the guess cannot be saved", file=file, cause=str(error.strerror), cure="choose another folder"
-        ) from error
-    return file
+    return save_numbers(Path(folder) / f"guess-{question.key}-{number[:12]}.json", text, "guess")
 
 
 def pool_guesses(folder: str | Path, question: Question) -> np.ndarray:

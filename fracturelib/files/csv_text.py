@@ -45,13 +45,7 @@ class CsvText:
         """Split the bytes of a file; a UnicodeDecodeError where they are neither UTF-8 nor UTF-16."""
         encoding = _WIDE.get(data[:2], "utf-8")
         text = data.decode(encoding)
-        start = int(text.startswith("\ufeff"))
-        first = text[start : _LINE_END.search(text, start).start()]  # type: ignore[union-attr]  # \Z always matches
-        if first.lower().startswith("sep=") and first[4:5] in SEPARATORS:
-            separator = first[4]
-            start = _LINE_END.search(text, start).end()  # type: ignore[union-attr]
-        else:
-            separator = max(SEPARATORS, key=first.count)
+        start, separator = opening(text)
         return cls(text[:start], separator, _records(text, start, separator), encoding)
 
     def values(self, record: Record) -> list[str]:
@@ -72,6 +66,17 @@ class CsvText:
 
     def __str__(self) -> str:
         return self.prefix + "".join(self.separator.join(record.cells) + record.end for record in self.records)
+
+
+def opening(text: str) -> tuple[int, str]:
+    """Where the header begins, after a byte order mark and Excel's line "sep=;", and what separates the columns."""
+    start = int(text.startswith("\ufeff"))
+    end = _LINE_END.search(text, start)
+    assert end  # \Z always matches
+    first = text[start : end.start()]
+    if first.lower().startswith("sep=") and first[4:5] in SEPARATORS:
+        return end.end(), first[4]
+    return start, max(SEPARATORS, key=first.count)
 
 
 def _records(text: str, start: int, separator: str) -> list[Record]:

@@ -54,13 +54,21 @@ def save_reading(folder: str | Path, answers: pd.DataFrame, *, reading: str | No
     text = json.dumps({"answers": rows, "format": "fracturelib reading 1", "reading": reading}, sort_keys=True)
     if not _READING.fullmatch(text):
         raise EvaluationError("these answers cannot be saved", cause="no case is answered", cure="read a case first")
-    file = Path(folder) / f"reading-{reading[:12]}.json"
+    return save_numbers(Path(folder) / f"reading-{reading[:12]}.json", text, "reading")
+
+
+def save_numbers(file: Path, text: str, name: str) -> Path:
+    """Write what `numbers_only` reads back; the folder is made if missing.
+
+    Raises:
+        EvaluationError: the folder cannot be written to.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, text + "\n")
     except OSError as error:
         raise EvaluationError(
-            "the reading cannot be saved", file=file, cause=str(error.strerror), cure="choose another folder"
+            f"the {name} cannot be saved", file=file, cause=str(error.strerror), cure="choose another folder"
         ) from error
     return file
 

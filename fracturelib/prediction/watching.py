@@ -194,9 +194,9 @@ def _new_pictures(run: Run, folder: Path) -> pd.DataFrame:
     patients = pd.Series([ids.of(file)[0] for file in files])
     found["unit"] = pd.factorize(patients.where(patients != "", pd.Series(map(str, files))))[0]
     found["device"] = [ids.device(file) for file in files]
-    features = features_of(run.model, run.config, files)
-    if run.reference is not None:
-        for group in GROUPS:
-            if group in run.reference.table:
-                found[f"nearest_{group}"] = run.reference.vote(features, group)
+    groups = [] if run.reference is None else [group for group in GROUPS if group in run.reference.table]
+    if run.reference is not None and groups:
+        features = features_of(run.model, run.config, files)
+        for group in groups:
+            found[f"nearest_{group}"] = run.reference.vote(features, group)
     return found

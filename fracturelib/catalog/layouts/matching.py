@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fracturelib.catalog.naming import nfc
 from fracturelib.catalog.who import tags_of_files, who_from_paths
 from fracturelib.errors import CatalogError
 from fracturelib.writing.words import counted
@@ -134,12 +134,12 @@ def _match(of_files: pd.Series, of_rows: pd.Series, by: str, *, unique: bool) ->
 
 def _posix(text: str) -> str:
     """A path as it is compared: NFC, "/" between folders, without "./" or a web address's or drive's beginning."""
-    return unicodedata.normalize("NFC", text).strip().replace("\\", "/").removeprefix("./").rstrip("/")
+    return nfc(text).strip().replace("\\", "/").removeprefix("./").rstrip("/")
 
 
 def _id(text: object) -> str:
     """An id as a cell or a tag writes it; a spreadsheet's 123.0 is 123."""
-    return unicodedata.normalize("NFC", str(text or "")).strip().removesuffix(".0")
+    return nfc(str(text or "")).strip().removesuffix(".0")
 
 
 def _bare(text: str) -> str:
