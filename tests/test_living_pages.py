@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -201,6 +202,7 @@ def test_twenty_cases_by_keyboard_then_the_result_is_saved_for_the_class(run, op
     cases = json.loads(page.locator("#content").text_content())["cases"]
     pooled = pool_readings(tmp_path)
     assert pooled["case"].tolist() == [one["key"] for one in cases] and len(pooled) == 20
+    assert not pooled["again"].any() and pooled["day"].eq(date.today().isoformat()).all()
     assert pooled["called"].tolist() == [int(place % 3 == 0) for place in range(20)]
     right = int((pooled["called"] == pooled["label"]).sum())
     low, high = wilson_interval(right, 20)

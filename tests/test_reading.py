@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import date, datetime
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,11 +21,14 @@ from fracturelib.course.reader_study import (
     call_scores,
     choose_cases,
     class_scores,
+    class_table,
     cohens_kappa,
     disagreements,
+    first_readings,
     pool_readings,
     save_reading,
     simulated_reader,
+    told_counts,
     with_model,
 )
 from fracturelib.course.reader_study.scoring import ratings
@@ -196,6 +201,18 @@ def test_disagreements_are_the_cases_where_not_all_say_the_same():
         with_model(ANSWERS, predictions.assign(path="other/" + predictions["path"]), threshold=0.5)
 
 
+def test_the_first_sentence_counts_fractures_and_false_alarms():
+    read = pd.DataFrame(
+        {"label": [1, 1, 1, 0, 0], "called": [1, 1, 0, 1, 0], "model_called": [1, 0, 0, 1, 1]},
+    )
+    assert told_counts(read) == (
+        "You found 2 of 3 fractures and raised 1 false alarm among 2 others. The model found 1 and raised 2."
+    )
+    assert told_counts(read.iloc[[0, 4]], who="a made-up reader").startswith(
+        "A made-up reader found 1 of 1 fracture and raised 0 false alarms among 1 others."
+    )
+
+
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +249,45 @@ def test_saving_again_under_the_same_number_replaces_the_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_classes_are_told_apart_by_their_day_and_second_readings_are_marked(tmp_path):
+    days = [date(2025, 11, 27), date(2026, 11, 28)]
+    for seed in range(7):
+        answers = simulated_reader(CASES, seed=seed)
+        save_reading(tmp_path, answers, day=days[seed < 4], again=seed == 3)
+    pooled = pool_readings(tmp_path, cases=CASES)
+    assert pooled.groupby("reader")["day"].first().tolist() == ["2025-11-27"] * 3 + ["2026-11-28"] * 4
+    newest = first_readings(pooled)
+    assert newest["reader"].nunique() == 3 and set(newest["day"]) == {"2026-11-28"} and not newest["again"].any()
+    assert first_readings(pooled, day="2025-11-27")["reader"].nunique() == 3
+    with pytest.raises(EvaluationError, match=r"no first reading of 2024-01-01(.|\n)*2025-11-27, 2026-11-28"):
+        first_readings(pooled, day="2024-01-01")
+    table = class_table(pooled)
+    assert table[["day", "readers", "again"]].to_numpy().tolist() == [["2026-11-28", 3, 1], ["2025-11-27", 3, 0]]
+    scored = class_scores(newest)
+    assert table.loc[0, ["sensitivity", "specificity", "kappa"]].tolist() == pytest.approx(
+        scored[["sensitivity", "specificity", "kappa"]].mean().tolist()
+    )
+    assert (table["sensitivity_low"] < table["sensitivity"]).all()
+    assert (table["specificity"] < table["specificity_high"]).all()
+
+
+def test_a_class_of_second_readings_alone_is_said(tmp_path):
+    save_reading(tmp_path, ANSWERS, again=True)
+    pooled = pool_readings(tmp_path)
+    with pytest.raises(EvaluationError, match=r"no first reading(.|\n)*marked as second readings"):
+        first_readings(pooled)
+    assert class_table(pooled)[["readers", "again"]].to_numpy().tolist() == [[0, 1]]
+
+
+def test_a_reading_of_an_older_copy_counts_with_the_day_of_its_file(tmp_path):
+    old = {key: value for key, value in _content().items() if key not in ("day", "again")}
+    file = tmp_path / "reading-old.json"
+    file.write_text(json.dumps(old | {"format": "fracturelib reading 1"}, sort_keys=True))
+    os.utime(file, (datetime(2025, 3, 4, 12).timestamp(),) * 2)
+    pooled = pool_readings(tmp_path)
+    assert pooled["day"].tolist() == ["2025-03-04"] and not pooled["again"].any()
+
+
 def test_a_page_left_open_over_night_can_still_be_saved(tmp_path):
     save_reading(tmp_path, ANSWERS.assign(seconds=1e6))
     assert pool_readings(tmp_path)["seconds"].max() == 86_400
@@ -239,14 +295,21 @@ def test_a_page_left_open_over_night_can_still_be_saved(tmp_path):
 
 def _content() -> dict:
     answer = {"case": "0" * 16, "label": 1, "called": 0, "sure": 2, "seconds": 3.5}
-    return {"format": "fracturelib reading 1", "reading": "f" * 32, "answers": [answer]}
+    known = {"format": "fracturelib reading 2", "reading": "f" * 32, "day": "2026-11-28", "again": False}
+    return known | {"answers": [answer]}
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda content: content.update(name="John Doe"),
-        lambda content: content.update(format="fracturelib reading 2"),
+        lambda content: content.update(format="fracturelib reading 1"),
+        lambda content: content.update(format="fracturelib reading 3"),
+        lambda content: content.update(day="John Doe"),
+        lambda content: content.update(day="2026-13-01"),
+        lambda content: content.update(day="2026-11-28T10:31"),
+        lambda content: content.update(again="John Doe"),
+        lambda content: content.pop("day"),
         lambda content: content.update(reading="John Doe"),
         lambda content: content.update(answers=[]),
         lambda content: content.update(answers=content["answers"] * 2),
@@ -299,4 +362,48 @@ def test_readers_stand_where_their_numbers_say_and_the_own_has_intervals():
     plt.close("all")
     ax = readers_against_model(readers.iloc[:1], labels, chances, threshold=0.5)
     assert "reader" in [text.get_text() for text in ax.get_legend().get_texts()]
+    plt.close("all")
+
+
+def test_equal_readers_lie_side_by_side_and_second_readings_are_hollow():
+    labels, chances = np.repeat([0, 1], 10), np.linspace(0, 1, 20)
+    alike = [ANSWERS.assign(reader=reader, day="2026-11-28", again=reader > 4) for reader in range(1, 7)]
+    other = simulated_reader(CASES, seed=5).assign(reader=7, day="2025-11-27", again=False)
+    readers = class_scores(pd.concat([*alike, other]))
+    ax = readers_against_model(readers, labels, chances, threshold=0.5, ax=plt.figure().subplots())
+    drawn = {line.get_label(): line for line in ax.lines if line.get_marker() in "^<X"}
+    assert list(drawn) == ["4 readers", "reader of 2025-11-27", "2 second readings"]
+    places = np.vstack([drawn["4 readers"].get_xydata(), drawn["2 second readings"].get_xydata()])
+    gaps = np.linalg.norm(places[:, None] - places[None], axis=2)[~np.eye(6, dtype=bool)]
+    assert gaps.min() > 0.02, "none hides another"
+    assert places.mean(axis=0) == pytest.approx([1 - readers["specificity"][0], readers["sensitivity"][0]])
+    assert [drawn[name].get_markerfacecolor() for name in list(drawn)[1:]] == ["none", "none"]
+    (alone,) = drawn["reader of 2025-11-27"].get_xydata().tolist()
+    assert alone == pytest.approx([1 - readers["specificity"][6], readers["sensitivity"][6]]), "alone, it does not move"
+    plt.close("all")
+
+
+def test_no_reader_of_many_days_is_left_out():
+    days = [f"2026-01-{day:02d}" for day in range(1, 9)]
+    many = [simulated_reader(CASES, seed=n).assign(reader=n, day=day, again=False) for n, day in enumerate(days)]
+    readers = class_scores(pd.concat(many))
+    labels, chances = np.repeat([0, 1], 10), np.linspace(0, 1, 20)
+    ax = readers_against_model(readers, labels, chances, threshold=0.5, ax=plt.figure().subplots())
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "reader of 2026-01-07" in names and "3 readers of earlier days" in names
+    assert sum(len(line.get_xydata()) for line in ax.lines if line.get_marker() in ("^", "<", ">", "v", "p", "*")) == 8
+    plt.close("all")
+
+
+def test_the_mean_of_a_class_has_intervals(tmp_path):
+    for seed in range(5):
+        save_reading(tmp_path, simulated_reader(CASES, seed=seed))
+    pooled = pool_readings(tmp_path)
+    table = class_table(pooled)
+    ax = readers_against_model(
+        class_scores(pooled), [0, 1], [0.2, 0.7], threshold=0.5, classes=table, ax=plt.figure().subplots()
+    )
+    (mean,) = [container for container in ax.containers if "their mean" in container.get_label()]
+    assert mean.lines[0].get_xydata()[0] == pytest.approx([1 - table["specificity"][0], table["sensitivity"][0]])
+    assert len(mean.lines[2]) == 2, "a bar for each rate"
     plt.close("all")

@@ -99,6 +99,34 @@ def test_a_reading_is_saved_once_however_often_the_button_is_pressed(room, cases
     assert pooled.groupby("reader")["called"].mean().sort_values().tolist() == [0, 1]
 
 
+def test_whoever_has_seen_the_results_makes_a_second_reading(room, cases, tmp_path):
+    read_all(room)
+    room.save_button.click()
+    first = room.number
+    assert "second" not in room.status.value
+    room.buttons["b"].click()  # one step back, with the truth in sight
+    read_all(room, "n1")
+    room.save_button.click()
+    assert "marked as a second reading" in room.status.value and room.number != first
+    pooled = pool_readings(tmp_path / "class", cases=cases)
+    again = pooled.groupby("reading")["again"].first()
+    assert not again[first] and again[room.number] and len(again) == 2, "the first one is kept"
+
+
+def test_a_reader_who_starts_again_halfway_has_seen_nothing(room):
+    room.press("f")
+    room.press("2")
+    room.again_button.click()
+    assert not room.knows.value and room.reading.position == 0
+
+
+def test_who_read_the_cases_yesterday_can_say_so(room, cases, tmp_path):
+    room.knows.value = True
+    read_all(room)
+    room.save_button.click()
+    assert pool_readings(tmp_path / "class", cases=cases)["again"].all()
+
+
 def test_a_folder_that_cannot_be_written_is_said(room, tmp_path):
     (tmp_path / "class").write_text("a file in the way")
     read_all(room)
@@ -149,8 +177,9 @@ def test_every_key_of_the_desk_has_its_button(room):
 
 def test_results_stand_beside_the_models_of_the_same_cases(cases, predictions):
     answers = simulated_reader(cases)
-    figure, scores, agreement, _, gallery = reading_results(answers, predictions, threshold=0.5)
+    sentence, figure, scores, agreement, _, gallery = reading_results(answers, predictions, threshold=0.5)
     plt.close("all")
+    assert sentence.startswith("You found ") and "false alarm" in sentence, "counts come before intervals"
     assert isinstance(figure, Figure) and isinstance(gallery, Figure)
     read = with_model(answers, predictions, threshold=0.5)
     sensitivity = (read.query("label == 1")["called"]).mean()
@@ -177,7 +206,9 @@ def test_full_agreement_is_said(cases):
     exact = cases.assign(called=cases["label"], sure=3, seconds=1.0)
     exact.attrs = cases.attrs
     predictions = cases[["path", "label"]].assign(probability=cases["label"].astype(float))
-    assert "agree on every case" in reading_results(exact, predictions, threshold=0.5)[-1]
+    *_, agreement, _, gallery = reading_results(exact, predictions, threshold=0.5)
+    assert "agree on every case" in gallery
+    assert agreement["Cohen's kappa"].tolist() == ["1.00 (no interval)"] * 3
     plt.close("all")
 
 

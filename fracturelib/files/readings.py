@@ -11,6 +11,7 @@ import json
 import re
 import uuid
 import warnings
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ MOST_BYTES = 200_000  # a reading of 20 cases has about 2,000
 MOST_SECONDS = 86_400.0  # longest believable time for one case
 # The JSON of a reading, keys in alphabetical order: numbers of a known form and nothing else.
 _ANSWER = r'\{"called": [01], "case": "[0-9a-f]{16}", "label": [01], "seconds": \d{1,5}(\.\d+)?, "sure": [123]\}'
+_ANSWERS, _NUMBER = rf'"answers": \[{_ANSWER}(, {_ANSWER})*\]', '"reading": "[0-9a-f]{32}"'
+_DAY = r'"day": "20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"'
 _READING = re.compile(
-    rf'\{{"answers": \[{_ANSWER}(, {_ANSWER})*\], "format": "fracturelib reading 1", "reading": "[0-9a-f]{{32}}"\}}'
+    rf'\{{"again": (true|false), {_ANSWERS}, {_DAY}, "format": "fracturelib reading 2", {_NUMBER}\}}'
+    rf'|\{{{_ANSWERS}, "format": "fracturelib reading 1", {_NUMBER}\}}'  # of older copies: neither day nor "again"
 )
 
 
@@ -36,13 +40,22 @@ def case_keys(cases: pd.DataFrame) -> pd.Series:
     return cases["path"].map(lambda path: hashlib.sha256(path.encode()).hexdigest()[:16])
 
 
-def save_reading(folder: str | Path, answers: pd.DataFrame, *, reading: str | None = None) -> Path:
+def save_reading(
+    folder: str | Path,
+    answers: pd.DataFrame,
+    *,
+    reading: str | None = None,
+    again: bool = False,
+    day: date | None = None,
+) -> Path:
     """Write the answers of `Reading.answers` to ``folder/reading-….json`` and return the file.
 
     Args:
         folder: shared by the class; made if missing.
         answers: one row per case, with label, called, sure and seconds.
         reading: the number that an earlier call drew, to replace that file; None draws a new one.
+        again: the reader knows these cases from an earlier reading.
+        day: of the reading, so that classes can be told apart; None is today.
 
     Raises:
         EvaluationError: there is no answer, or the folder cannot be written to.
@@ -51,7 +64,8 @@ def save_reading(folder: str | Path, answers: pd.DataFrame, *, reading: str | No
     seconds = answers["seconds"].clip(0, MOST_SECONDS).round(1)  # the page may have stood open over night
     table = answers.assign(case=case_keys(answers), seconds=seconds)
     rows = table[["called", "case", "label", "seconds", "sure"]].to_dict("records")
-    text = json.dumps({"answers": rows, "format": "fracturelib reading 1", "reading": reading}, sort_keys=True)
+    content = {"again": bool(again), "answers": rows, "day": (day or date.today()).isoformat()}
+    text = json.dumps(content | {"format": "fracturelib reading 2", "reading": reading}, sort_keys=True)
     if not _READING.fullmatch(text):
         raise EvaluationError("these answers cannot be saved", cause="no case is answered", cure="read a case first")
     return save_numbers(Path(folder) / f"reading-{reading[:12]}.json", text, "reading")
@@ -73,8 +87,10 @@ def save_numbers(file: Path, text: str, name: str) -> Path:
     return file
 
 
-def _answers(file: Path) -> tuple[str, list[dict[str, Any]]]:
-    """The number of a reading and its answers (case, label, called, sure, seconds).
+def _content(file: Path) -> dict[str, Any]:
+    """A reading: its number, day, whether it is a second one, and answers (case, label, called, sure, seconds).
+
+    An older file, without a day, has that of its last change, and counts as a first reading.
 
     Raises:
         ValueError: it is not a file of `save_reading`, or cannot be read.
@@ -82,7 +98,8 @@ def _answers(file: Path) -> tuple[str, list[dict[str, Any]]]:
     content = numbers_only(file, _READING, "reading")
     if len({answer["case"] for answer in content["answers"]}) < len(content["answers"]):
         raise ValueError("a case is answered twice")
-    return content["reading"], content["answers"]
+    changed = date.fromtimestamp(file.stat().st_mtime).isoformat()
+    return {"again": False, "day": changed} | content
 
 
 def numbers_only(file: Path, form: re.Pattern[str], name: str) -> dict[str, Any]:
@@ -104,7 +121,10 @@ def numbers_only(file: Path, form: re.Pattern[str], name: str) -> dict[str, Any]
 
 
 def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Read all readings in a folder as one table; `reader` numbers them from 1.
+    """Read all readings in a folder as one table: case, label, called, sure, seconds, reading, reader, day, again.
+
+    `reader` numbers the readings from 1, in the order of their days; `day` is "2026-11-28"; `again` marks the second
+    readings, of somebody who knows the cases.
 
     Args:
         folder: with files of `save_reading`.
@@ -117,17 +137,17 @@ def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> p
         DataWarning: files are left out; it names them with the reason.
     """
     wanted = None if cases is None else set(case_keys(cases))
-    kept: dict[str, list[dict[str, Any]]] = {}
+    kept: dict[str, dict[str, Any]] = {}
     left_out = []
     for file in sorted(Path(folder).glob("reading-*.json")):
         try:
-            reading, answers = _answers(file)
-            if wanted is not None and {answer["case"] for answer in answers} != wanted:
+            content = _content(file)
+            if wanted is not None and {answer["case"] for answer in content["answers"]} != wanted:
                 raise ValueError("it is of other cases")
         except ValueError as error:
             left_out.append(f"{file.name}: {error}")
         else:
-            kept[reading] = answers  # a copy of the same reading counts once
+            kept[content["reading"]] = content  # a copy of the same reading counts once
     if left_out:
         warnings.warn(f"{len(left_out)} readings left out: {'; '.join(left_out[:5])}", DataWarning, stacklevel=2)
     if not kept:
@@ -137,8 +157,9 @@ def pool_readings(folder: str | Path, *, cases: pd.DataFrame | None = None) -> p
             cause="nobody saved one yet, or all are of other cases",
             cure="read the cases and save your answers first",
         )
+    readings = sorted(kept.values(), key=lambda content: content["day"])
     return pd.DataFrame(
-        {**answer, "reading": reading, "reader": number}
-        for number, (reading, answers) in enumerate(kept.items(), 1)
-        for answer in answers
+        {**answer, **{name: content[name] for name in ("reading", "day", "again")}, "reader": number}
+        for number, content in enumerate(readings, 1)
+        for answer in content["answers"]
     )

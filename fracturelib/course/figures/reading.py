@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,9 +20,10 @@ from fracturelib.course.reader_study.scoring import disagreements
 from fracturelib.images import read_radiograph
 from fracturelib.plots.curves import roc_curve
 from fracturelib.plots.style import legend_above, styled
-from fracturelib.writing.palette import CLASS_COLOURS, FAINT, VALIDATION
+from fracturelib.writing.palette import CLASS_COLOURS, FAINT, INK, VALIDATION
 
 OWN = "#CC79A7"  # a colour of Okabe and Ito (2008) that stands for no class
+MARKER, APART = 8, 0.026  # size of a reader's point, and how far apart equal ones are drawn (1 is the whole axis)
 MOST_CASES = 8  # most cases of disagreement in the gallery: readers scroll past more
 
 
@@ -34,40 +36,85 @@ def readers_against_model(
     threshold: float,
     own: int | None = None,
     who: str = "you",
+    classes: pd.DataFrame | None = None,
     ax: Axes,
 ) -> Axes:
     """The model's ROC curve with its threshold, and every reader as a point; the own one with its 95 % intervals.
+
+    Equal results lie side by side, around their place. Second readings and the classes of earlier days are hollow.
 
     Args:
         readers: rows of `class_scores`.
         labels, probabilities: (n,) of the model, on all the pictures that it was tested on.
         threshold: of the model.
-        own: the `reader` to be shown boldly; None shows all alike, and their mean.
+        own: the `reader` to be shown boldly; None shows all alike.
         who: what this reader is called.
+        classes: rows of `class_table`; each adds the mean of a class.
     """
     roc_curve(labels, probabilities, threshold=threshold, ax=ax)
-    others = readers[readers["reader"] != own]
-    if len(others):
-        name = "reader" if len(others) == 1 else f"{len(others)} readers"
-        places = 1 - others["specificity"], others["sensitivity"]
-        ax.plot(*places, "^", color=FAINT, markersize=8, markeredgecolor="white", label=name)
-    if len(others) > 1:
-        mean = others[["sensitivity", "specificity"]].mean()
-        ax.plot(1 - mean["specificity"], mean["sensitivity"], "D", color=VALIDATION, markersize=10, label="their mean")
+    _other_readers(ax, readers[readers["reader"] != own])
+    means = pd.DataFrame() if classes is None else classes
+    for row in means.itertuples():
+        name = "their mean" if len(means) == 1 else f"mean of {row.day}"
+        _point_with_ends(ax, row, "D", VALIDATION, f"{name}, 95 % intervals over readers and cases")
     for row in readers[readers["reader"] == own].itertuples():
-        ax.errorbar(
-            1 - row.specificity,
-            row.sensitivity,
-            xerr=[[row.specificity_high - row.specificity], [row.specificity - row.specificity_low]],
-            yerr=[[row.sensitivity - row.sensitivity_low], [row.sensitivity_high - row.sensitivity]],
-            fmt="s",
-            color=OWN,
-            markersize=10,
-            capsize=4,
-            label=f"{who}, {row.n} cases, 95 % intervals",
-        )
+        _point_with_ends(ax, row, "s", OWN, f"{who}, {row.n} cases, 95 % intervals")
     legend_above(ax, columns=1)
     return ax
+
+
+def _other_readers(ax: Axes, readers: pd.DataFrame) -> None:
+    """Readers as points: of the newest class, of each earlier day, and second readings."""
+    places = _side_by_side(1 - readers["specificity"].to_numpy(), readers["sensitivity"].to_numpy())
+    first, newest = ~readers["again"], readers["day"].max()
+    groups = [("^", FAINT, ("reader", "readers"), first & (readers["day"] == newest))]
+    earlier = sorted(set(readers["day"]) - {newest}, reverse=True)
+    for marker, days in zip("<>vp*", [*([day] for day in earlier[:4]), earlier[4:]], strict=False):
+        of = days[0] if len(days) == 1 else "earlier days"
+        chosen = first & readers["day"].isin(days)
+        groups.append((marker, "none", (f"reader of {of}", f"readers of {of}"), chosen))
+    groups.append(("X", "none", ("second reading", "second readings"), readers["again"]))
+    for marker, colour, (one, many), chosen in groups:
+        points = places[chosen.to_numpy(dtype=bool)]
+        label = one if len(points) == 1 else f"{len(points)} {many}"
+        edge = "white" if colour == FAINT else INK
+        if len(points):
+            ax.plot(
+                *points.T, marker, color=colour, markeredgecolor=edge, markersize=MARKER, clip_on=False, label=label
+            )
+
+
+def _side_by_side(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Places (n, 2) of points at x, y (n,): equal ones on a ring around their place, so that each can be seen."""
+    places = np.column_stack([x, y]).astype(float)
+    _, which, counts = np.unique(places.round(9), axis=0, return_inverse=True, return_counts=True)
+    for group in np.flatnonzero(counts > 1):
+        angles = 2 * np.pi * np.arange(counts[group]) / counts[group]
+        radius = APART / (2 * np.sin(np.pi / counts[group]))  # neighbours on the ring are `APART` from each other
+        places[which == group] += radius * np.column_stack([np.cos(angles), np.sin(angles)])
+    return places
+
+
+def _point_with_ends(ax: Axes, row: Any, marker: str, colour: str, label: str) -> None:
+    """Sensitivity and specificity as a point with the ends of their intervals, where these are known."""
+    ends = [
+        [[value - low], [high - value]] if low <= value <= high else None
+        for value, low, high in (
+            (1 - row.specificity, 1 - row.specificity_high, 1 - row.specificity_low),
+            (row.sensitivity, row.sensitivity_low, row.sensitivity_high),
+        )
+    ]
+    ax.errorbar(
+        1 - row.specificity,
+        row.sensitivity,
+        xerr=ends[0],
+        yerr=ends[1],
+        fmt=marker,
+        color=colour,
+        markersize=10,
+        capsize=4,
+        label=label,
+    )
 
 
 def disagreement_gallery(

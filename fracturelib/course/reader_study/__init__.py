@@ -2,7 +2,16 @@
 
 from fracturelib.catalog.cases import choose_cases
 from fracturelib.course.reader_study.multireader import Random, multireader_analysis
-from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, disagreements, with_model
+from fracturelib.course.reader_study.scoring import (
+    call_scores,
+    class_scores,
+    class_table,
+    cohens_kappa,
+    disagreements,
+    first_readings,
+    told_counts,
+    with_model,
+)
 from fracturelib.course.reader_study.session import Reading, simulated_reader, stand_in_reader
 from fracturelib.files.readings import SURENESS, pool_readings, save_reading
 
@@ -13,12 +22,15 @@ __all__ = [
     "call_scores",
     "choose_cases",
     "class_scores",
+    "class_table",
     "cohens_kappa",
     "disagreements",
+    "first_readings",
     "multireader_analysis",
     "pool_readings",
     "save_reading",
     "simulated_reader",
     "stand_in_reader",
+    "told_counts",
     "with_model",
 ]

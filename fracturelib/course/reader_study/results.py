@@ -10,7 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fracturelib.course.figures.reading import disagreement_gallery, readers_against_model
-from fracturelib.course.reader_study.scoring import call_scores, class_scores, cohens_kappa, ratings, with_model
+from fracturelib.course.reader_study.scoring import (
+    call_scores,
+    class_scores,
+    cohens_kappa,
+    ratings,
+    told_counts,
+    with_model,
+)
 from fracturelib.evaluation import HEADLINE
 from fracturelib.plots.style import STYLE
 from fracturelib.writing.numbers import estimate, percent
@@ -30,7 +37,7 @@ def side_by_side(read: pd.DataFrame, *, who: str = "you") -> pd.DataFrame:
 
 
 def agreement_table(read: pd.DataFrame, *, who: str = "you") -> pd.DataFrame:
-    """Cohen's kappa of each two of reader, model and truth."""
+    """Cohen's kappa of each two of reader, model and truth; no interval where they agree in all cases, or in none."""
     pairs = {
         f"{who} and the truth": ("called", "label"),
         "the model and the truth": ("model_called", "label"),
@@ -40,6 +47,8 @@ def agreement_table(read: pd.DataFrame, *, who: str = "you") -> pd.DataFrame:
     for name, (first, second) in pairs.items():
         found = cohens_kappa(read[first], read[second])
         kappa = estimate(found["kappa"], found["low"], found["high"], 2)
+        if np.isnan(found["low"]) and not np.isnan(found["kappa"]):
+            kappa += " (no interval)"
         rows.append((name, percent(found["agreement"], 1), percent(found["expected"], 1), kappa))
     return pd.DataFrame(rows, columns=["who", "say the same", "by chance alone", "Cohen's kappa"])
 
@@ -69,4 +78,5 @@ def reading_results(
         readers_against_model(own, predictions["label"], predictions["probability"], threshold=threshold, own=1, ax=ax)
     parts = "Where reader, model and truth disagree. The frame has the colour of the truth; the box marks the fracture"
     warm = "; the warm places made the model say fractured (Grad-CAM)." if heat is not None else "."
-    return [figure, side_by_side(read), agreement_table(read), parts + warm, disagreement_gallery(read, heat=heat)]
+    tables = [side_by_side(read), agreement_table(read)]
+    return [told_counts(read), figure, *tables, parts + warm, disagreement_gallery(read, heat=heat)]

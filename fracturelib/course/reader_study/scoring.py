@@ -11,11 +11,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fracturelib import catalog
+from fracturelib.course.reader_study.multireader import mean_over_readers
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import scores, wilson_interval
 from fracturelib.files.readings import SURENESS
 
 RESAMPLES = 2000
+_UNKNOWN = {"day": "", "again": False}  # of a class that was not saved
 FEWEST_CASES = 10  # below this the bootstrap of kappa is too narrow to be believed
 
 
@@ -109,20 +111,74 @@ def disagreements(read: pd.DataFrame) -> pd.DataFrame:
     return catalog.rows(catalog.rows(read, own | model), order).reset_index(drop=True)
 
 
+def told_counts(read: pd.DataFrame, *, who: str = "you") -> str:
+    """What reader and model found, in natural frequencies; `read` is from `with_model`."""
+    broken, counts = int((read["label"] == 1).sum()), []
+    for calls in (read["called"], read["model_called"]):
+        counts.append([int(((calls == 1) & (read["label"] == label)).sum()) for label in (1, 0)])
+    (found, alarms), (model_found, model_alarms) = counts
+    return (
+        f"{who[0].upper()}{who[1:]} found {found} of {broken} fracture{'s' * (broken != 1)} and raised {alarms} false "
+        f"alarm{'s' * (alarms != 1)} among {len(read) - broken} others. The model found {model_found} and raised "
+        f"{model_alarms}."
+    )
+
+
 def class_scores(pooled: pd.DataFrame) -> pd.DataFrame:
     """One row per reader of `pool_readings`.
 
-    Columns: reader, n, sensitivity and specificity, each with _low and _high (95 %, Wilson), kappa (with the truth),
-    seconds (median of a case).
+    Columns: reader, day and again (whether it is a second reading; both empty where `pooled` does not know), n,
+    sensitivity and specificity, each with _low and _high (95 %, Wilson), kappa (with the truth), seconds (median of a
+    case).
     """
     rows = []
     for reader, read in pooled.groupby("reader"):
         table = call_scores(read["label"], read["called"], ratings(read["called"], read["sure"])).set_index("metric")
-        row = {"reader": reader, "n": len(read)}
+        known = {name: read[name].iloc[0] if name in read else empty for name, empty in _UNKNOWN.items()}
+        row = {"reader": reader, **known, "n": len(read)}
         for metric in ("sensitivity", "specificity"):
             value, low, high = table.loc[metric, ["value", "low", "high"]]
             row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row | {"kappa": cohens_kappa(read["called"], read["label"])["kappa"]})
         rows[-1]["seconds"] = float(read["seconds"].median())
-    columns = ["reader", "n"] + [f"{m}{end}" for m in ("sensitivity", "specificity") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=[*columns, "kappa", "seconds"])
+    columns = [f"{metric}{end}" for metric in ("sensitivity", "specificity") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["reader", *_UNKNOWN, "n", *columns, "kappa", "seconds"])
+
+
+def first_readings(pooled: pd.DataFrame, *, day: str | None = None) -> pd.DataFrame:
+    """The rows of `pool_readings` that make one class: first readings of one day; None is the last day there is.
+
+    Raises:
+        EvaluationError: there is no such reading.
+    """
+    first = pooled[~pooled["again"]]
+    chosen = first[first["day"] == (day or first["day"].max())]
+    if chosen.empty:
+        days = ", ".join(sorted(first["day"].unique()))
+        raise EvaluationError(
+            f"there is no first reading{f' of {day}' if day else ''}",
+            cause=f"there are first readings of {days}" if days else "all are marked as second readings",
+            cure="choose another day, or save a reading",
+        )
+    return chosen
+
+
+def class_table(pooled: pd.DataFrame) -> pd.DataFrame:
+    """One row per class, that is per day of `pool_readings`, the newest first; all must have read the same cases.
+
+    Columns: day, readers, again (second readings, which count for nothing else), sensitivity and specificity (means
+    over readers), each with _low and _high (95 %, over readers and cases), kappa (mean, with the truth).
+    """
+    rows = []
+    for day, read in pooled.groupby("day", sort=True):
+        first = read[~read["again"]]
+        row = {"day": day, "readers": first["reader"].nunique()}
+        row["again"] = read["reader"].nunique() - row["readers"]
+        for metric, label in (("sensitivity", 1), ("specificity", 0)):
+            right = first.assign(right=first["called"] == label)[first["label"] == label]
+            by_reader = right.pivot_table(index="reader", columns="case", values="right", aggfunc="first")
+            ends = mean_over_readers(by_reader.to_numpy(float)) if by_reader.size else (np.nan, np.nan, np.nan)
+            row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), ends, strict=True))
+        row["kappa"] = class_scores(first)["kappa"].mean()
+        rows.append(row)
+    return pd.DataFrame(rows[::-1])

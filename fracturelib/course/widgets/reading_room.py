@@ -63,6 +63,7 @@ class ReadingRoom(LivingPage):
     Attributes:
         reading: the `Reading`, with the answers so far.
         number: names the file of this reading; drawn at random, since a class's folder holds no names.
+        knows: marks a second reading; it ticks itself where somebody goes on after the results were shown.
     """
 
     def __init__(
@@ -76,13 +77,16 @@ class ReadingRoom(LivingPage):
             made.add_class(_key_class(key))
         self.save_button = button("Save for the class", self.save, tip="Numbers only: no name of a person or of a file")
         self.again_button = button("Read again from the start", self.restart)
+        self.knows = widgets.Checkbox(
+            description="I have read these cases before", indent=False, layout=widgets.Layout(width="auto")
+        )
         super().__init__(
             [
                 widgets.HTML(_desk()),
                 self.status,
                 self.picture,
                 rows_of(self.buttons.values()),
-                rows_of([self.again_button] if folder is None else [self.save_button, self.again_button]),
+                rows_of([self.again_button] if folder is None else [self.save_button, self.knows, self.again_button]),
                 self.outcome,
             ],
             title="The reading room",
@@ -97,6 +101,7 @@ class ReadingRoom(LivingPage):
     def press(self, key: str) -> None:
         """What a key or its button does: F and N call, 1 to 3 say how sure and go on, B goes back."""
         if key == "b":
+            self._after_results()
             self.reading.back()
         elif key in "fn":
             self.reading.call(int(key == "f"))
@@ -109,18 +114,24 @@ class ReadingRoom(LivingPage):
 
     def restart(self) -> None:
         """Forget all answers and begin with the first case; a saved reading keeps its file."""
-        self.reading, self.number = Reading(self.cases), uuid.uuid4().hex
+        self._after_results()
+        self.reading = Reading(self.cases)
         self._refresh()
 
     def save(self) -> None:
         """Write the answers to the class's folder; a second press replaces the first file."""
         assert self.folder is not None, "there is no such button without a folder"
         try:
-            file = save_reading(self.folder, self.reading.answers(), reading=self.number)
+            file = save_reading(self.folder, self.reading.answers(), reading=self.number, again=self.knows.value)
         except FracturelibError as error:
             self._say(str(error))
             return
-        self._say(f"Saved as {file.name}.")
+        self._say(f"Saved as {file.name}{', marked as a second reading' if self.knows.value else ''}.")
+
+    def _after_results(self) -> None:
+        """Whoever goes on with all cases read has seen the truth: what follows is another reading, and a second one."""
+        if self.reading.finished:
+            self.knows.value, self.number = True, uuid.uuid4().hex
 
     def _action(self, key: str) -> Callable[[], None]:
         return lambda: self.press(key)

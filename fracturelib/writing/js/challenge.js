@@ -11,7 +11,7 @@ const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeA
 const CALLS = { f: 1, n: 0 }, NAMES = ["not fractured", "fractured"];
 
 const viewer = mountViewer(find("#viewer")), large = mountViewer(find("#large"));
-let answers = [], called = null, since = 0, number = "";
+let answers = [], called = null, since = 0, number = "", again = false;
 
 function begin() {
   answers = [];
@@ -157,10 +157,13 @@ find("#copy").addEventListener("click", async () => {
   find("#done").textContent = "Copied.";
 });
 find("#save").addEventListener("click", () => {
-  const url = URL.createObjectURL(new Blob([`${readingFile(answers, cases, number)}\n`], { type: "application/json" }));
+  const url = URL.createObjectURL(new Blob([`${readingFile(answers, cases, number, again)}\n`], { type: "application/json" }));
   element("a", { href: url, download: `reading-${number.slice(0, 12)}.json` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
   find("#done").textContent = "Saved in your downloads.";
 });
-find("#again").addEventListener("click", begin);
+find("#again").addEventListener("click", () => {
+  again = true; // the answers were seen
+  begin();
+});
 begin();

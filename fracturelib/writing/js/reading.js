@@ -67,10 +67,12 @@ export function toldResult(compared, title, pictures) {
     toldVerdict(compared).short;
 }
 
-/** The reading as the class's file (files/readings.py): numbers only; `reading` is 32 random hex digits. */
-export function readingFile(answers, cases, reading) {
+/** The reading as the class's file (files/readings.py): numbers only; `reading` is 32 random hex digits, `again` marks a second one. */
+export function readingFile(answers, cases, reading, again) {
   const rows = answers.map(({ called, sure, seconds }, place) => ({
     called, case: cases[place].key, label: cases[place].label, seconds: Math.round(10 * Math.min(86400, seconds)) / 10, sure,
   }));
-  return JSON.stringify({ answers: rows, format: "fracturelib reading 1", reading });
+  const now = new Date(), two = (number) => String(number).padStart(2, "0");
+  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  return JSON.stringify({ again, answers: rows, day, format: "fracturelib reading 2", reading });
 }
