@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pandas as pd
 import torch
 
 from fracturelib import catalog
-from fracturelib.catalog import fingerprint, read_catalog
+from fracturelib.catalog import FACTS_FOLDER, KeptFacts, fingerprint, read_catalog
 from fracturelib.catalog.metadata import join_metadata
 from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.catalog.pseudonyms import with_pseudonyms
@@ -36,7 +37,15 @@ from fracturelib.evaluation import (
     threshold_on,
 )
 from fracturelib.evaluation.similarity import Reference
-from fracturelib.features import BANK_FOLDER, DEFAULT_LIMIT, FeatureBank, feature_loaders, feature_shape
+from fracturelib.features import (
+    BANK_FOLDER,
+    DEFAULT_LIMIT,
+    FeatureBank,
+    FeatureDataset,
+    compute_features,
+    feature_loaders,
+    feature_shape,
+)
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.prediction.nearest import Case, nearest_cases
@@ -76,6 +85,7 @@ def train_run(
     keep_conflicts: bool = False,
     options: DataOptions = DEFAULTS,
     features_limit: int = DEFAULT_LIMIT,
+    verify: bool = False,
     on_data: Callable[[pd.DataFrame], None] | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Run:
@@ -87,7 +97,9 @@ def train_run(
         resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
         strict, make_split, keep_conflicts: as in `read_catalog`.
         options: how the data are read; see `DataOptions`. The run keeps them, for `evaluate_run`.
-        features_limit: most bytes that features may take in ``.features``, the bank beside the run; 0: no bank.
+        features_limit: most bytes that features may take in ``.features``, the bank beside the run; 0: no bank, and
+            nothing is kept of the files that were read.
+        verify: read every file again, also those that did not change since they were last read.
         on_data: called with the table once the data are read.
         on_epoch: called after every epoch with the history so far.
 
@@ -99,6 +111,7 @@ def train_run(
     check_name(folder.name)
     with claimed(folder), recorded_warnings() as messages:
         _check_target(folder, resume)
+        bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
         table = read_catalog(
             config.data,
             strict=strict,
@@ -107,6 +120,7 @@ def train_run(
             polarity=config.polarity,
             seed=config.seed,
             options=options,
+            kept=None if bank is None else KeptFacts(bank.folder / FACTS_FOLDER, verify=verify),
         )
         if on_data is not None:
             on_data(table)
@@ -114,7 +128,6 @@ def train_run(
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, start.record)
         _open_folder(folder, start.record)
-        bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
         trained = _train(start, folder / CHECKPOINT, bank, resume=resume, on_epoch=on_epoch)
         if not is_first():  # of several processes; the first one judges and writes
             return Run(folder, config, start.record, start.model, trained.history, {})
@@ -274,6 +287,8 @@ def evaluate_run(
     polarity: str | None = None,
     report: str | Path | None = None,
     options: DataOptions = DEFAULTS,
+    features_limit: int = DEFAULT_LIMIT,
+    verify: bool = False,
     on_data: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Test numbers and predictions of a saved run, at the run's own threshold and temperature.
@@ -285,6 +300,8 @@ def evaluate_run(
         polarity: "keep" or "fix" pictures that look inverted; default: as in training.
         report: write `report.html` and `MODEL_CARD.md` of this test into this folder, which is made if missing.
         options: how `data` is read; the run's own data are read as they were when it was trained.
+        features_limit: as in `train_run`; where no bank stands beside the run, none is made.
+        verify: read every file again, also those that did not change since they were last read.
         on_data: called with the table once the data are read.
 
     Returns:
@@ -295,6 +312,8 @@ def evaluate_run(
     """
     external, own = is_external(run, data), run.record["data"]
     _check_there(run, data)
+    bank = _bank_beside(run, features_limit)
+    kept = None if bank is None else KeptFacts(bank.folder / FACTS_FOLDER, verify=verify)
     table = read_catalog(
         run.config.data if data is None else data,
         strict=strict,
@@ -304,6 +323,7 @@ def evaluate_run(
         seed=run.config.seed,
         options=options if external else own_options(run, keep_ids=options.keep_ids),
         only_tested=external,
+        kept=kept,
     )
     if on_data is not None:
         on_data(table)
@@ -313,14 +333,14 @@ def evaluate_run(
         table = _with_metadata_above(table, Path(data), options)
     if not external and not same:
         warnings.warn("the data changed since this run was trained; its numbers may differ", DataWarning, stacklevel=2)
-    found = predict(run.model, _test_loader(table, run.config))
+    found = predict(run.model, _test_loader(table, run, bank))
     predictions = with_prediction(calibrated(found, run.temperature), run.threshold)
     evaluation = evaluate(
         predictions,
         threshold=run.threshold,
         threshold_rule=run.config.threshold,
         temperature=run.temperature,
-        baselines=_external_baselines(run, table)
+        baselines=_external_baselines(run, table, kept)
         if external
         else baseline_predictions(table, rule=run.config.threshold),
         set_name="external test" if external else "test",
@@ -354,6 +374,17 @@ def _check_there(run: Run, data: str | Path | None) -> None:
         )
 
 
+def _bank_beside(run: Run, limit: int) -> FeatureBank | None:
+    """The bank that the run was trained with, at least as large as it is: a test takes nothing from what training kept.
+
+    A run that was copied elsewhere has none beside it, and gets none.
+    """
+    folder = run.folder.parent / BANK_FOLDER
+    if not limit or not folder.is_dir() or not os.access(folder, os.W_OK):
+        return None
+    return FeatureBank(folder, limit=max(limit, FeatureBank(folder).size()))
+
+
 def _with_overlap(run: Run, table: pd.DataFrame, evaluation: Evaluation) -> Evaluation:
     """The evaluation with the number of test files whose pictures the run has learnt from, and a caution about them."""
     if "files" not in run.record:  # a run of an earlier version did not keep them
@@ -379,7 +410,7 @@ def _with_metadata_above(table: pd.DataFrame, folder: Path, options: DataOptions
     return with_pseudonyms(described.assign(path=table["path"]), keep_ids=options.keep_ids)
 
 
-def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] | None:
+def _external_baselines(run: Run, external: pd.DataFrame, kept: KeptFacts | None) -> dict[str, Scored] | None:
     """The baselines, fitted on the run's own training images, if these are still where they were; else none."""
     try:
         table = read_catalog(
@@ -389,6 +420,7 @@ def _external_baselines(run: Run, external: pd.DataFrame) -> dict[str, Scored] |
             polarity=run.config.polarity,
             seed=run.config.seed,
             options=own_options(run),
+            kept=kept,
         )
     except FracturelibError:
         return None
@@ -492,7 +524,11 @@ def _fastest(model: FractureClassifier, loaders: Loaders, config: TrainConfig, b
     return feature_loaders(model, loaders, config, bank=bank)
 
 
-def _test_loader(table: pd.DataFrame, config: TrainConfig) -> TableLoader:
-    rows = table[table["split"] == "test"]
+def _test_loader(table: pd.DataFrame, run: Run, bank: FeatureBank | None) -> TableLoader:
+    """The test pictures, as features from the bank where the run was trained on such."""
+    config, rows = run.config, table[table["split"] == "test"]
     dataset = RadiographDataset(rows, eval_transform(config), side=config.picture_side, seed=config.seed)
-    return make_loader(dataset, config, shuffle=False)
+    if bank is None or config.views == 0 or run.model.trained_modules or not run.model.has_frozen_part:
+        return make_loader(dataset, config, shuffle=False)
+    features = FeatureDataset(dataset.table, compute_features(run.model, dataset, config, bank=bank))
+    return make_loader(features, replace(config, workers=0), shuffle=False)

@@ -63,7 +63,8 @@ def completed(
     """
     listed = [] if found is None else [name for name in found.listing.table if name not in ("path", "split", "label")]
     known = table[listed]
-    sources = source_ids(_below(path, root, found) for path in table["path"])
+    depth = 0 if found is None else len(found.top.relative_to(root).parts)
+    sources = source_ids(_below(path, depth) for path in table["path"])
     table = table.assign(source_id=known.get("source_id", sources))[list(columns)]
     if not _labels_are_metadata(root, found, options):
         table = join_metadata(table, root / METADATA)
@@ -83,9 +84,11 @@ def _labels_are_metadata(root: Path, found: Found | None, options: DataOptions) 
     return Path(options.labels).name == METADATA or f": {METADATA}," in found.about.said[0]
 
 
-def _below(path: str, root: Path, found: Found | None) -> str:
-    """A path as names of sources are made from it: below the top of the set, with its split folder first."""
-    depth = 0 if found is None else len(found.top.relative_to(root).parts)
+def _below(path: str, depth: int) -> str:
+    """A path as names of sources are made from it: below the top of the set, with its split folder first.
+
+    `depth` folders lie between the data folder and the top.
+    """
     parts = path.split("/")[depth:]
     split = split_of("/".join(parts))
     if split == NO_SPLIT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from pathlib import PurePosixPath
 
 from fracturelib.config import CLASS_NAMES
@@ -56,11 +57,13 @@ def class_name(label: int) -> str:
     return "unknown" if label == UNKNOWN else CLASS_NAMES[label]
 
 
+@cache
 def class_label(folder: str) -> int | None:
     """0 or 1 for the name of a class folder ("Non_Fractured" → 0), None for any other name."""
     return CLASS_FOLDERS.get(plain(folder))
 
 
+@cache
 def split_name(folder: str) -> str | None:
     """train, val or test for the name of a split folder ("Validation" → val), None for any other name."""
     return SPLIT_FOLDERS.get(plain(folder))
@@ -86,7 +89,7 @@ def source_id_from_name(relative_path: str) -> str:
         relative_path: posix path relative to the data set's root, e.g.
             "train/fractured/57-rotated2-rotated3.jpg".
     """
-    return _source_id(relative_path, numbered_copies=True)
+    return _source_id(PurePosixPath(relative_path).as_posix(), numbered_copies=True)
 
 
 def source_ids(relative_paths: Iterable[str]) -> list[str]:
@@ -106,7 +109,7 @@ def source_ids(relative_paths: Iterable[str]) -> list[str]:
 
 
 def _source_id(relative_path: str, *, numbered_copies: bool) -> str:
-    *folders, name = PurePosixPath(relative_path).parts
+    *folders, name = relative_path.split("/")
     stem = _original_stem(_EXTENSION.sub("", name), numbered_copies=numbered_copies)
     if _is_counter(stem):
         return "/".join([*folders, stem])

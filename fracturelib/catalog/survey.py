@@ -10,6 +10,7 @@ import pandas as pd
 
 from fracturelib.catalog.about import About
 from fracturelib.catalog.assembling import completed, find_data
+from fracturelib.catalog.kept import KeptFacts
 from fracturelib.catalog.layout import check_root, layout_error, unusable
 from fracturelib.catalog.layouts.contract import counts_of, label_of, split_of
 from fracturelib.catalog.naming import NO_SPLIT, class_label
@@ -25,7 +26,13 @@ _PLACE = TABLE_COLUMNS.index("height") + 1
 COLUMNS = (*TABLE_COLUMNS[:_PLACE], "mode", "bit_depth", *TABLE_COLUMNS[_PLACE:])
 
 
-def survey(root: str | Path, *, polarity: str = Polarity.KEEP, options: DataOptions = DEFAULTS) -> pd.DataFrame:
+def survey(
+    root: str | Path,
+    *,
+    polarity: str = Polarity.KEEP,
+    options: DataOptions = DEFAULTS,
+    kept: KeptFacts | None = None,
+) -> pd.DataFrame:
     """Read a folder of images in any layout, whatever its state.
 
     Unlike `read_catalog`, a missing split or class, an unknown folder or a bad file is no error. The split is that of
@@ -36,6 +43,7 @@ def survey(root: str | Path, *, polarity: str = Polarity.KEEP, options: DataOpti
         root: any folder; its `metadata.csv` and its list of a clean split are read as by `read_catalog`.
         polarity: "fix" turns pictures that look inverted.
         options: which layout it is, where its labels are, what its classes mean, whether ids are kept.
+        kept: as in `read_catalog`.
 
     Returns:
         one row per usable image, sorted by the folders' split, class and path, with the columns path, split ("all"
@@ -53,7 +61,7 @@ def survey(root: str | Path, *, polarity: str = Polarity.KEEP, options: DataOpti
     if found is not None and found.is_folders:
         found = None  # a folder in a bad state is no error here
     listed = _any_files(root) if found is None else found.listing.table
-    table = inspect_files(listed, root, polarity=polarity)
+    table = inspect_files(listed, root, polarity=polarity, kept=kept)
     skipped = [] if found is None else list(found.listing.skipped)
     skipped += skipped_files(table)
     table = table[table["problem"].isna()].reset_index(drop=True)

@@ -9,9 +9,9 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from fracturelib.catalog.about import About
 from fracturelib.catalog.assembling import completed, find_data
+from fracturelib.catalog.kept import KeptFacts
 from fracturelib.catalog.layout import check_classes, check_splits, is_flat, list_files, unusable
 from fracturelib.catalog.naming import UNKNOWN
 from fracturelib.catalog.options import DEFAULTS, DataOptions
@@ -45,6 +46,7 @@ COLUMNS = (
     "grey_std",
     "content",
 )
+_FACTS = [one.name for one in fields(ImageFacts)]
 POLARITY_COLUMNS = ("inverted", "turned")  # of a table only where a picture is so
 
 
@@ -58,6 +60,7 @@ def read_catalog(
     seed: int = 0,
     options: DataOptions = DEFAULTS,
     only_tested: bool = False,
+    kept: KeptFacts | None = None,
 ) -> pd.DataFrame:
     """Read a data set in any of the layouts of `fracturelib.catalog.layouts`, to train on or to test with.
 
@@ -79,6 +82,7 @@ def read_catalog(
         seed: of `make_split`.
         options: which layout it is, where its labels are, what its classes mean, whether ids are kept.
         only_tested: a set without a test split is a test set as a whole; not for class folders in splits.
+        kept: gives the facts of files that did not change, and keeps those of the others; None reads every file.
 
     Returns:
         one row per image, sorted by split (train, val, test), class and path, with the columns path (posix,
@@ -101,7 +105,7 @@ def read_catalog(
     table, unlabelled = _labelled(apply_split_list(table, root), root)
     if by_folders:
         check_splits(table, root, make_split=make_split)
-    table, skipped = _inspect(table, root, strict=strict, polarity=polarity)
+    table, skipped = _inspect(table, root, strict=strict, polarity=polarity, kept=kept)
     if found is not None and found.listing.skipped:
         skipped = [*found.listing.skipped, *skipped]
         kinds = Counter(one["problem"] for one in found.listing.skipped)
@@ -146,16 +150,29 @@ def fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps([list(map(str, row)) for row in rows]).encode()).hexdigest()
 
 
-def inspect_files(table: pd.DataFrame, root: Path, *, polarity: str = Polarity.KEEP) -> pd.DataFrame:
+def inspect_files(
+    table: pd.DataFrame, root: Path, *, polarity: str = Polarity.KEEP, kept: KeptFacts | None = None
+) -> pd.DataFrame:
     """The table with the facts of every file (`ImageFacts`) as further columns; each file is decoded once.
 
     A name that is no UTF-8 is escaped, and makes the file unusable: neither tables nor pages could name it.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
+    read = partial(_inspect_each, polarity=polarity)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged files are summarised by the caller
-        found = pool.map(partial(_inspect_named, polarity=polarity), [root / path for path in table["path"]])
-        facts = list(tqdm(found, total=len(table), desc="Checking images", unit="file", delay=2))
-    return table.assign(path=table["path"].map(printable)).join(pd.DataFrame(facts, index=table.index))
+        if kept is None:
+            facts = list(read([root / path for path in table["path"]]))
+        else:
+            facts = kept.inspect(root, table["path"].tolist(), read, polarity=polarity)
+    found = pd.DataFrame([vars(one) for one in facts], columns=_FACTS, index=table.index)
+    return table.assign(path=table["path"].map(printable)).join(found)
+
+
+def _inspect_each(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
+    """The facts of files, in order."""
+    with ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
+        found = pool.map(partial(_inspect_named, polarity=polarity), files)
+        yield from tqdm(found, total=len(files), desc="Checking images", unit="file", delay=2)
 
 
 def columns_of(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
@@ -183,10 +200,10 @@ def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:
 
 
 def _inspect(
-    table: pd.DataFrame, root: Path, *, strict: bool, polarity: str
+    table: pd.DataFrame, root: Path, *, strict: bool, polarity: str, kept: KeptFacts | None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """The usable rows with the facts of their files, and the unusable ones with their problems."""
-    table = inspect_files(table, root, polarity=polarity)
+    table = inspect_files(table, root, polarity=polarity, kept=kept)
     skipped, usable = skipped_files(table), table["problem"].isna()
     if skipped:
         named = few([f"{one['path']} ({one['problem']})" for one in skipped])

@@ -78,13 +78,16 @@ def _tidy(name: str) -> str:
 
 def tags_of_files(root: Path, paths: pd.Series) -> pd.Series:
     """The tags of each file, None where it is no DICOM file or cannot be read: whoever reads its pixels says why."""
+    asked = [row for row, path in enumerate(paths) if not path.lower().endswith(photographs.SUFFIXES)]
+    found: list[Tags | None] = [None] * len(paths)
     with ThreadPoolExecutor(min(8, available_cores())) as pool:
-        found = list(pool.map(lambda path: _tags(root / path), paths))
+        for row, tags in zip(asked, pool.map(lambda row: _tags(root / paths.iloc[row]), asked), strict=True):
+            found[row] = tags
     return pd.Series(found, index=paths.index, dtype=object)
 
 
 def _tags(file: Path) -> Tags | None:
-    if file.suffix.lower() in photographs.SUFFIXES or not is_dicom_file(file):
+    if not is_dicom_file(file):
         return None
     state = file.stat()
     return _tags_once(file, state.st_mtime_ns, state.st_size)

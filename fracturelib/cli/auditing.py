@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fracturelib.cli.shared import NOTICE, SEED, add_command, add_data_options, data_options, print_reading
+from fracturelib.cli.shared import (
+    NOTICE,
+    SEED,
+    add_command,
+    add_data_options,
+    add_verify,
+    data_options,
+    print_reading,
+)
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
@@ -28,6 +36,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="write a new split by source as DIR/clean_split.csv; no image is moved, later commands use it",
     )
+    add_verify(parser)
     add_data_options(parser)
     parser.add_argument("--seed", type=SEED, default=0, help="seed of --clean-split (default: %(default)s)")
 
@@ -42,12 +51,17 @@ def _audit(options: argparse.Namespace) -> int:
         write_page,
     )
     from fracturelib.audit.summary import summary
-    from fracturelib.catalog import survey
+    from fracturelib.catalog import FACTS_FOLDER, KeptFacts, survey
 
     folder = Path(options.report or Path("audit") / Path(options.folder).resolve().name)
     check_audit_folder(folder)
     check_corrections(options.folder, metadata=options.write_metadata, clean_split=options.clean_split)
-    table = survey(options.folder, polarity=options.polarity or "keep", options=data_options(options))
+    table = survey(
+        options.folder,
+        polarity=options.polarity or "keep",
+        options=data_options(options),
+        kept=KeptFacts(folder / f".{FACTS_FOLDER}", verify=options.verify),
+    )
     print_reading(table)
     folder.mkdir(parents=True, exist_ok=True)
     result = audit(table, names=not options.no_names, memory=folder)

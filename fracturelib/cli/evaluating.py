@@ -10,6 +10,8 @@ from fracturelib.cli.shared import (
     NOTICE,
     add_command,
     add_data_options,
+    add_features_limit,
+    add_verify,
     csv_file,
     data_options,
     print_differences,
@@ -35,6 +37,8 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write one row per image to this file")
     parser.add_argument("--report", metavar="FOLDER", help="write report.html and MODEL_CARD.md into this folder")
     parser.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
+    add_features_limit(parser)
+    add_verify(parser)
     add_data_options(parser)
 
 
@@ -65,6 +69,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             polarity=options.polarity,
             report=options.report,
             options=data_options(options),
+            features_limit=round(options.features_limit * 1e9),
+            verify=options.verify,
             on_data=print_reading,
         )
         safe_table(predictions).to_csv(file, index=False, lineterminator="\n")

@@ -79,6 +79,25 @@ def add_data_options(parser: argparse.ArgumentParser, *, polarity: bool = True, 
         )
 
 
+def add_features_limit(parser: argparse._ActionsContainer) -> None:
+    """The option --features-limit of the commands that use the bank of features."""
+    parser.add_argument(
+        "--features-limit",
+        type=number_from(0, 1e6, float),
+        default=4.0,
+        metavar="GB",
+        help="disk space for features and facts of files kept between runs, in the folder .features beside them; "
+        "0: none (default: %(default)s)",
+    )
+
+
+def add_verify(parser: argparse._ActionsContainer) -> None:
+    """The option --verify of the commands that keep what they found in the files."""
+    parser.add_argument(
+        "--verify", action="store_true", help="read every file again, also those that are as they were last time"
+    )
+
+
 def data_options(options: argparse.Namespace) -> DataOptions:
     """What `add_data_options` asked for."""
     from fracturelib.catalog import DataOptions

@@ -17,8 +17,9 @@ from fracturelib.cli.shared import (
     NOTICE,
     add_command,
     add_data_options,
+    add_features_limit,
+    add_verify,
     data_options,
-    number_from,
     print_metrics,
     print_reading,
 )
@@ -51,20 +52,14 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to run")
     how.add_argument("--name", help="name of the run (default: date, time and a random end)")
     how.add_argument("--runs", default="runs", metavar="FOLDER", help="where runs are kept (default: %(default)s)")
-    how.add_argument(
-        "--features-limit",
-        type=number_from(0, 1e6, float),
-        default=4.0,
-        metavar="GB",
-        help="disk space for features kept between runs, in the folder .features beside them; 0: none "
-        "(default: %(default)s)",
-    )
+    add_features_limit(how)
     how.add_argument("--resume", action="store_true", help="go on with the interrupted run of this name")
     how.add_argument("--make-split", action="store_true", help="make a missing val or test split, by source")
     how.add_argument("--strict", action="store_true", help="stop at a damaged file instead of skipping it")
     how.add_argument(
         "--keep-conflicts", action="store_true", help="keep files with the same content and different labels"
     )
+    add_verify(how)
     add_data_options(parser, polarity=False)  # a setting of the run
 
 
@@ -122,6 +117,7 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
             options=data_options(options),
             on_data=print_reading if is_first() else None,
             features_limit=round(options.features_limit * 1e9),
+            verify=options.verify,
             on_epoch=_print_epoch,
         )
     except KeyboardInterrupt as stop:

@@ -49,14 +49,15 @@ def _trunks(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from fracturelib.catalog import read_catalog
+    from fracturelib.catalog import FACTS_FOLDER, KeptFacts, read_catalog
     from fracturelib.course.studies.trunks import compare_trunks
     from fracturelib.features import BANK_FOLDER, FeatureBank
     from fracturelib.files import check_output_folder
 
     figure = _figure(options.figure)
     bank = FeatureBank(check_output_folder(Path(options.runs) / BANK_FOLDER, {}))
-    table = read_catalog(options.data, make_split=options.make_split)
+    kept = KeptFacts(bank.folder / FACTS_FOLDER)
+    table = read_catalog(options.data, make_split=options.make_split, kept=kept)
     names = list(dict.fromkeys([DEFAULT, *options.names]))
     print(f"{'trunk':<28}{'AUC':<24}{f'against {DEFAULT}':<28}{'s/100':>7}{'MB':>6}  licence")
     found = compare_trunks(table, names, TrainConfig(data=options.data), bank=bank, on_trunk=_print_row)
