@@ -25,7 +25,7 @@ from fracturelib.course.studies import Workbench
 from fracturelib.course.widgets import evaluation, live, runs, training
 from fracturelib.course.widgets.live import LatestJob
 from fracturelib.course.widgets.training import training_panel
-from fracturelib.errors import RunError
+from fracturelib.errors import RunBusyError, RunError
 from fracturelib.evaluation import confusion_at, natural_frequencies, rates_at
 from fracturelib.features import compute_features, computing
 from fracturelib.loaders import make_loaders
@@ -271,6 +271,21 @@ def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, 
     monkeypatch.setattr(notebook, "read_record", lambda folder: {})  # it is a run
     assert notebook_run(CONFIG, folder) is made and calls == [True, True, False]
     assert "made with other settings" in capsys.readouterr().out and str(tmp_path) not in capsys.readouterr().out
+
+
+def test_a_second_notebook_waits_for_the_run_that_the_first_is_making(tmp_path, monkeypatch, capsys):
+    made, calls = SimpleNamespace(repeats_here=True), []
+
+    def pretend(config, *, folder, resume):
+        calls.append(resume)
+        if len(calls) < 4:
+            raise RunBusyError("another process is training this run", file=folder)
+        return made
+
+    monkeypatch.setattr(notebook, "train_run", pretend)
+    monkeypatch.setattr(notebook, "SECONDS_BETWEEN_LOOKS", 0)
+    assert notebook_run(CONFIG, tmp_path / "runs" / "notebook") is made and calls == [True] * 4
+    assert capsys.readouterr().out.count("waiting for it") == 1, "said once"
 
 
 def test_a_run_of_a_machine_with_bfloat16_is_made_anew_where_there_is_none(tmp_path, monkeypatch, capsys):

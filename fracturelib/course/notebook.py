@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import sys
+import time
 import tomllib
 import warnings
 from pathlib import Path
@@ -35,6 +36,7 @@ MIXTURE = {"seed": 4, "mixture_shift": True}  # the set of notebooks 03 to 06; 0
 FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
 DPI = 96  # one point of a font is one point on the page
 FIGURE_QUALITY = 82
+SECONDS_BETWEEN_LOOKS = 0.5  # at a run that another notebook is making
 _TQDM_START = tqdm.__init__
 
 
@@ -129,24 +131,37 @@ def feature_bank() -> FeatureBank:
 def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
     """The finished run in `folder`, if it was made with these settings, data and weights; otherwise it is (re)made.
 
+    A second notebook waits for the one that is making it.
+
     Raises:
         RunError: the folder holds something other than a run; it is left alone.
         FracturelibError: as `train_run`.
     """
     folder = Path(folder)
     try:
-        run = train_run(config, folder=folder, resume=True)
+        run = _when_free(config, folder)
         if run.repeats_here:
             return run
         reason = "it was made on a machine with bfloat16"
-    except RunBusyError:
-        raise
     except RunError as error:
         read_record(folder)  # raises for a folder that is no run
         reason = error.what
     print(f"The run in runs/{folder.name} does not fit any more ({reason}). It is trained anew.")
     shutil.rmtree(folder)
     return train_run(config, folder=folder)
+
+
+def _when_free(config: TrainConfig, folder: Path) -> Run:
+    """`train_run` of a run that may be finished; waits, and says so, while another notebook holds the folder."""
+    said = False
+    while True:
+        try:
+            return train_run(config, folder=folder, resume=True)
+        except RunBusyError:
+            if not said:
+                print(f"Another notebook is making the run in runs/{folder.name}: waiting for it …", flush=True)
+            said = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def show(figure: Figure, alt: str) -> None:
