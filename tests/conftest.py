@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def weights_as_configured() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("FRACTURELIB_WEIGHTS", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_figure_of_another_test() -> None:
+    """pyplot's figures belong to the process: one left open by any test would be seen by the next that counts them."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fracturelib.catalog import read_catalog
+from fracturelib.cli import main
 from fracturelib.errors import DataWarning, ImageError
 from fracturelib.images import inspect_image, iterate_images, read_radiograph
 from fracturelib.images.dicom import Kind, is_dicom_file, list_dicomdir, read_tags
@@ -92,6 +95,83 @@ def test_a_dicomdir_names_its_images() -> None:
     assert inspect_image(top / "DICOMDIR").problem == "a DICOMDIR, not a radiograph"
     with pytest.raises(ImageError, match="not a DICOMDIR"):
         list_dicomdir(files[0])
+
+
+@pytest.fixture(scope="module")
+def disc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a hospital burns: 6 pictures of 3 patients, two studies each, under a DICOMDIR; read-only by agreement."""
+    from pydicom.fileset import FileSet
+    from pydicom.uid import generate_uid
+
+    files = FileSet()
+    for number in range(6):
+        dataset = make_dataset(
+            VALUES,
+            PatientID=f"00{number // 2 + 7}",
+            PatientName="Doe^Jane",
+            StudyID=str(number),
+            StudyDate="20200101",
+            StudyTime="120000",
+            AccessionNumber=f"ACC{number}",
+            Modality="DX",
+            SeriesNumber=1,
+            InstanceNumber=1,
+            StudyInstanceUID=generate_uid(entropy_srcs=[f"study {number}"]),
+            SeriesInstanceUID=generate_uid(entropy_srcs=[f"series {number}"]),
+        )
+        dataset.SOPInstanceUID = generate_uid(entropy_srcs=[f"picture {number}"])
+        file = tmp_path_factory.mktemp("one") / "a.dcm"
+        files.add(pydicom.dcmread(save_dicom(file, dataset)))
+    top = tmp_path_factory.mktemp("disc")
+    files.write(top)
+    return top
+
+
+def test_a_disc_is_read_and_pictures_missing_from_it_are_said(disc: Path, tmp_path: Path, capsys) -> None:
+    assert main(["catalog", str(disc), "--csv", str(tmp_path / "rows.csv")]) == 0
+    said = capsys.readouterr().out
+    assert "read as a tree of DICOM files: 6 files" in said and "give --labels FILE" in said
+    assert "patients" in said and "studies" in said, "the table counts them"
+    assert "Doe" not in said + (tmp_path / "rows.csv").read_text(encoding="utf-8")
+    torn = shutil.copytree(disc, tmp_path / "torn")
+    list_dicomdir(torn / "DICOMDIR")[2].unlink()
+    assert main(["catalog", str(torn)]) == 0
+    assert "1 picture that its DICOMDIR names is missing" in capsys.readouterr().out
+    (torn / "DICOMDIR").write_bytes(b"damaged")
+    assert main(["catalog", str(torn)]) == 0
+    assert "5 files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "keys", "by"),
+    [
+        ("Accession Number", [f"ACC{number}" for number in range(6)], "accession number"),
+        ("PatientID", ["007", "008", "009"], "patient"),
+        ("patient id", ["7", "8", "9"], "patient"),  # a spreadsheet has eaten the zeros
+    ],
+)
+def test_labels_find_their_dicom_files_by_number(disc: Path, tmp_path: Path, capsys, column, keys, by) -> None:
+    table = pd.DataFrame({column: keys, "Fracture": ["yes" if place % 2 else "no" for place in range(len(keys))]})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    assert main(["catalog", str(disc), "--labels", str(tmp_path / "labels.csv"), "--csv", str(tmp_path / "r.csv")]) == 0
+    assert f"labels.csv, by {by} in “{column}”" in capsys.readouterr().out
+    rows = pd.read_csv(tmp_path / "r.csv")
+    stored = [pydicom.dcmread(disc / path) for path in rows["path"]]
+    number = [int(one.StudyID) if by == "accession number" else int(one.PatientID) - 7 for one in stored]
+    assert rows["label"].tolist() == [one % 2 for one in number]
+    assert rows["patient_id"].str.fullmatch(r"P\d{4}").all()
+
+
+def test_labels_by_study(disc: Path, tmp_path: Path, capsys) -> None:
+    studies = [pydicom.dcmread(file).StudyInstanceUID for file in list_dicomdir(disc / "DICOMDIR")]
+    table = pd.DataFrame({"StudyInstanceUID": studies, "label": [0, 1] * 3})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    assert main(["catalog", str(disc), "--labels", str(tmp_path / "labels.csv"), "--csv", str(tmp_path / "r.csv")]) == 0
+    assert "by study in “StudyInstanceUID”" in capsys.readouterr().out
+    rows = pd.read_csv(tmp_path / "r.csv").set_index("path")
+    for uid, label in zip(studies, [0, 1] * 3, strict=True):
+        (path,) = (path for path in rows.index if pydicom.dcmread(disc / path).StudyInstanceUID == uid)
+        assert rows.loc[path, "label"] == label
 
 
 def test_a_set_of_dicom_files_is_read_and_other_objects_are_counted_by_kind(tmp_path: Path) -> None:

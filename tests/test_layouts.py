@@ -18,6 +18,7 @@ from fracturelib.cli import main
 from fracturelib.cli.cataloguing import COLUMNS
 from fracturelib.cli.shared import LAYOUTS as CLI_LAYOUTS
 from fracturelib.explain import _all_boxes
+from fracturelib.runs import read_record
 from fracturelib.simulation import miniatures
 from tests.helpers.trees import state_of
 
@@ -150,3 +151,53 @@ def test_a_run_on_mura_says_what_its_label_means(sets, tmp_path: Path, monkeypat
         assert "label of the study: abnormal, wider than fractured" in text
     assert main(["evaluate", "runs/m"]) == 0
     assert "data changed" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", miniatures.MINIATURES)
+def test_every_layout_goes_unchanged_through_audit_and_training(sets, name: str, tmp_path: Path, monkeypatch) -> None:
+    root, truth = sets[name]
+    before = state_of(root)
+    monkeypatch.chdir(tmp_path)
+    # audit's 1 says that it has found something; 2 would be an error
+    assert main(["audit", str(root), "--report", "audit", *words_for(name)]) in (0, 1)
+    quick = ["--image-size=32", "--epochs=1", "--views=1", "--weights=none", "--architecture=squeezenet1_1"]
+    assert main(["train", "--data", str(root), "--name", "r", *quick, *words_for(name)]) == 0
+    assert (tmp_path / "audit/audit.html").is_file() and (tmp_path / "runs/r/report.html").is_file()
+    assert state_of(root) == before
+    assert sum(one["files"] for one in read_record(Path("runs/r"))["data"]["counts"]) == (truth["label"] >= 0).sum()
+
+
+@pytest.fixture
+def original_fracatlas(real_data: Path, tmp_path: Path) -> Path:
+    """FracAtlas as it is downloaded, with the pictures of the slice alone: its own annotation files, links to files."""
+    original = real_data / "fracatlas_original"
+    if not original.is_dir():
+        pytest.skip("no annotation files of FracAtlas beside the real radiographs")
+    root = tmp_path / "FracAtlas"
+    shutil.copytree(original, root)
+    root.chmod(0o755)
+    for label, folder in (("fractured", "Fractured"), ("not fractured", "Non_fractured")):
+        (root / "images" / folder).mkdir(parents=True)
+        for file in (real_data / "fracatlas_slice").glob(f"*/{label}/*"):
+            (root / "images" / folder / file.name).symlink_to(file)
+    return root
+
+
+@pytest.mark.slow
+def test_fracatlas_is_read_from_its_own_annotation_files(original_fracatlas: Path, tmp_path: Path) -> None:
+    rows = pd.read_csv(original_fracatlas / "dataset.csv").set_index("image_id")
+    assert main(["catalog", str(original_fracatlas), "--csv", str(tmp_path / "rows.csv")]) == 0
+    found = pd.read_csv(tmp_path / "rows.csv", keep_default_na=False)
+    names = found["path"].map(lambda path: Path(path).name)
+    assert len(found) == len(set(names)) == 801
+    truth = rows.loc[names]
+    assert (found["label"].to_numpy() == truth["fractured"].to_numpy()).all()
+    for view in ("frontal", "lateral", "oblique"):  # a picture of two views names both
+        assert (found["view"].str.contains(view).to_numpy() == (truth[view] == 1).to_numpy()).all()
+    lists = original_fracatlas / "Utilities/Fracture Split"
+    for split, file in (("train", "train.csv"), ("val", "valid.csv"), ("test", "test.csv")):
+        listed = set(pd.read_csv(lists / file)["image_id"]) & set(names)
+        assert set(names[found["split"] == split]) == listed and listed
+    boxes = boxes_of(survey(original_fracatlas))
+    assert set(boxes["path"]) == set(found["path"][found["label"] == 1])

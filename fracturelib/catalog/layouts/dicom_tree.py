@@ -11,6 +11,7 @@ from fracturelib.catalog.options import DataOptions
 from fracturelib.catalog.who import without_other_objects
 from fracturelib.errors import ImageError
 from fracturelib.images import dicom, named_like_an_image, visible_files
+from fracturelib.writing.words import counted
 
 NAME, TITLE = "dicom", "a tree of DICOM files"
 _LOOKED_AT = 50  # files; an export begins with its pictures, or with the directory that names them
@@ -35,7 +36,9 @@ def read(root: Path, top: Path, options: DataOptions) -> Listing:
         "without labels it can be shown and predicted, not trained on; give --labels FILE"
         if (table["label"] == UNKNOWN).all()
         else "",
-        f"{len(missing)} pictures that its DICOMDIR names are not there" if missing else "",
+        f"{counted(len(missing), 'picture')} that its DICOMDIR names {'is' if len(missing) == 1 else 'are'} missing"
+        if missing
+        else "",
     )
     return Listing(table, said, skipped=(*others, *missing))
 
