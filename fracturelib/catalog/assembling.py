@@ -47,7 +47,9 @@ def find_data(root: Path, options: DataOptions) -> Found | None:
     layout, top = chosen
     listing = layout.read(root, top, options)
     inside = "" if top == root else f", in its folder {top.relative_to(root).as_posix()}"
-    about = About(layout.NAME, (f"read as {layout.TITLE}{inside}: {listing.said}",), listing.meaning)
+    said = [f"read as {layout.TITLE}{inside}: {listing.said}"]
+    said += [f"--{name} “{value}”" for name in ("columns", "classes") if (value := getattr(options, name))]
+    about = About(layout.NAME, tuple(said), listing.meaning)
     return Found(listing, about, top)
 
 

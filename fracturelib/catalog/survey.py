@@ -71,7 +71,7 @@ def survey(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
         table, boxes = completed(apply_split_list(table, root), columns_of(table, COLUMNS), root, found, options)
-    said = About("folders", (f"read as folders: {counts_of(table)}",)) if found is None else found.about
+    said = About("folders", (f"read as class folders: {counts_of(table)}",)) if found is None else found.about
     table.attrs = {"root": str(root), "skipped": skipped, "about": replace(said, boxes=boxes)}
     return table
 
