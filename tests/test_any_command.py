@@ -69,12 +69,26 @@ SETTINGS = {
 }  # each with a value that is good and cheap
 
 
+KINDS = [
+    "audit",
+    "catalog",
+    "compare",
+    "doctor",
+    *["evaluate"] * 2,
+    "export",
+    "miniature",
+    "page",
+    *["predict"] * 2,
+    "simulate",
+    "train",
+    "watch",
+]
+
+
 @st.composite
 def commands(draw):
     """The words of a command, and the places in which it may make or replace files."""
-    kind = draw(
-        st.sampled_from(["audit", "train", "evaluate", "evaluate", "compare", "predict", "predict", "simulate", "page"])
-    )
+    kind = draw(st.sampled_from(KINDS))
     flags = draw(st.sets(st.sampled_from(["--strict", "--make-split", "--keep-conflicts", "--resume"]), max_size=1))
     if kind == "audit":
         data, report = draw(DATA), draw(TARGET)
@@ -89,6 +103,21 @@ def commands(draw):
         return words, ["runs/.features", f"runs/{name}" if name else "runs"]
     if kind == "compare":
         return ["compare", draw(RUN), draw(RUN)], []
+    if kind == "doctor":
+        return ["doctor", draw(RUN)], []
+    if kind == "export":
+        file = draw(TARGET)
+        return ["export", draw(RUN), f"--onnx={file}"], [file]
+    if kind == "miniature":
+        place = draw(TARGET)
+        return ["data", "miniature", draw(st.one_of(st.sampled_from(["folders", "mura", "dicom"]), NAMES)), place], [
+            place
+        ]
+    if kind in ("catalog", "watch"):
+        table = draw(TARGET)
+        own = [f"--labels={draw(PLACES)}"] * draw(st.booleans()) + [f"--classes={draw(NAMES)}"] * draw(st.booleans())
+        words = ["catalog", draw(DATA), *own] if kind == "catalog" else ["watch", draw(RUN), draw(DATA)]
+        return [*words, f"--csv={table}"], [table]
     if kind == "page":
         run, page = draw(RUN), draw(st.one_of(st.none(), TARGET))
         words = ["page", run, f"--cases={draw(st.one_of(st.just('2'), NUMBERS))}"]

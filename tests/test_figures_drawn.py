@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics
 
 from fracturelib import plots
 from fracturelib.course.figures.reading import readers_against_model
@@ -68,6 +69,18 @@ def test_the_reliability_diagram_draws_its_table(validation):
     assert drawn == [
         pytest.approx(pair) for pair in zip(table["mean_probability"], table["share_fractured"], strict=True)
     ]
+
+
+def test_the_areas_under_the_curves_are_the_numbers_in_their_legends(validation):
+    labels, chances = validation["label"], validation["probability"]
+    roc, precision = (draw(labels, chances) for draw in (plots.roc_curve, plots.precision_recall_curve))
+    x, y = next(line for line in roc.lines if str(line.get_label()).startswith("model")).get_data()
+    assert metrics.auc(x, y) == pytest.approx(metrics.roc_auc_score(labels, chances))
+    assert f"AUC {metrics.auc(x, y):.2f}" in roc.get_legend().get_texts()[0].get_text()
+    x, y = next(line for line in precision.lines if str(line.get_label()).startswith("model")).get_data()
+    area = -np.sum(np.diff(x) * np.asarray(y)[:-1])  # as a step curve, from recall 1 to 0
+    assert area == pytest.approx(metrics.average_precision_score(labels, chances))
+    assert f"average precision {area:.2f}" in precision.get_legend().get_texts()[0].get_text()
 
 
 def test_the_forests_draw_their_rows(validation):
