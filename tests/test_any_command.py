@@ -20,7 +20,7 @@ from tests.helpers.trees import state_of, write_tree
 
 QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
 PIPE = "pipe.png"
-LONGEST = 60  # seconds for one command, before it counts as hanging
+LONGEST = 300  # seconds of a busy machine for one command, before it counts as hanging
 
 NUMBERS = st.sampled_from(["0", "1", "-1", "2.5", "nan", "inf", "-inf", "1e400", "9" * 30, "", "x", "٣", "=1"])
 NAMES = st.sampled_from(
