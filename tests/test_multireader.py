@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +12,15 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.readers import STRUCTURES, roe_metz, type_one_error
-from fracturelib.course.reader_study import Random, multireader_analysis
+from fracturelib.course.figures.reading import readers_by_modality
+from fracturelib.course.reader_study import Random, multireader_analysis, simulated_class
 from fracturelib.course.reader_study.multireader import (
     auc_covariances,
     f_test,
     mean_covariances,
     mean_over_readers,
 )
+from fracturelib.course.reader_study.scoring import ratings
 from fracturelib.errors import DataWarning, EvaluationError
 from fracturelib.writing.verdicts import Verdict
 from tests.helpers.van_dyke import AUCS, COVARIANCES, MEANS, TESTS, van_dyke
@@ -273,6 +276,32 @@ def test_the_mean_of_a_share_counts_readers_and_cases():
     assert high - low > 1.9 * by_readers, "never narrower than by the readers alone, up to the degrees of freedom"
     for nothing in (np.ones((4, 6)), np.ones((1, 6)), rng.random((1, 5)) < 0.5):
         assert np.isnan(mean_over_readers(nothing)[1:]).all()
+
+
+# --- the figure and the made-up class -------------------------------------------------------------------------------
+
+
+def test_each_reader_is_a_line_and_the_mean_has_its_interval():
+    found = multireader_analysis(as_table(*a_study()))
+    ax = readers_by_modality(found.aucs, found.means, ax=plt.figure().subplots())
+    lines = [line.get_ydata() for line in ax.lines if line.get_marker() == "^"]
+    assert np.array(lines) == pytest.approx(found.aucs.to_numpy())
+    (mean,) = ax.containers
+    assert mean.lines[0].get_ydata() == pytest.approx(found.means["auc"])
+    low, high = np.array(mean.lines[2][0].get_segments())[:, :, 1].T
+    assert low == pytest.approx(found.means["low"]) and high == pytest.approx(found.means["high"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["m0", "m1"]
+    plt.close("all")
+
+
+def test_a_made_up_class_is_a_table_of_readings_that_can_be_analysed():
+    cases = pd.DataFrame({"path": [f"{row}.png" for row in range(20)], "label": [0, 1] * 10})
+    made_up = simulated_class(cases, readers=5)
+    assert made_up.groupby("reader")["case"].nunique().tolist() == [20] * 5
+    alone = made_up.assign(modality="alone", confidence=ratings(made_up["called"], made_up["sure"]))
+    helped = alone.assign(modality="with the truth", confidence=alone["confidence"] + made_up["label"])
+    found = multireader_analysis(pd.concat([alone, helped]).rename(columns={"label": "truth"}))
+    assert found.aucs.shape == (5, 2) and (found.aucs["with the truth"] == 1).all()
 
 
 # --- how often it is wrong ------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from fracturelib.course.reader_study import (
     told_counts,
     with_model,
 )
+from fracturelib.course.reader_study.results import class_or_made_up
 from fracturelib.course.reader_study.scoring import ratings
 from fracturelib.errors import DataWarning, EvaluationError
 
@@ -269,6 +270,17 @@ def test_classes_are_told_apart_by_their_day_and_second_readings_are_marked(tmp_
     )
     assert (table["sensitivity_low"] < table["sensitivity"]).all()
     assert (table["specificity"] < table["specificity_high"]).all()
+
+
+def test_a_made_up_class_stands_in_where_there_is_none_and_its_name_says_why(tmp_path):
+    pooled, one_class, name = class_or_made_up(tmp_path / "missing", CASES)
+    assert name == "a made-up class (there is no usable reading in the folder)"
+    assert one_class["reader"].nunique() == 12 and class_table(pooled)["readers"].tolist() == [12]
+    save_reading(tmp_path, ANSWERS, day=date(2026, 11, 28))
+    save_reading(tmp_path, ANSWERS, day=date(2025, 11, 27))
+    pooled, one_class, name = class_or_made_up(tmp_path, CASES)
+    assert name == "your class" and pooled["reader"].nunique() == 2 and set(one_class["day"]) == {"2026-11-28"}
+    assert "no first reading of 2024-01-01" in class_or_made_up(tmp_path, CASES, day="2024-01-01")[2]
 
 
 def test_a_class_of_second_readings_alone_is_said(tmp_path):

@@ -63,6 +63,29 @@ def readers_against_model(
     return ax
 
 
+@styled
+def readers_by_modality(aucs: pd.DataFrame, means: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Every reader as a line from modality to modality, and the mean of all with its 95 % intervals.
+
+    Args:
+        aucs: one row per reader, one column per modality, from `multireader_analysis`.
+        means: its table of means.
+    """
+    places = np.arange(len(means))
+    for number, own in enumerate(aucs.to_numpy()):
+        name = f"{len(aucs)} readers" if number == 0 else None
+        ax.plot(places, own, "^-", color=FAINT, markeredgecolor="white", markersize=MARKER, linewidth=1.2, label=name)
+    ends = np.abs(means[["low", "high"]].sub(means["auc"], axis=0)).fillna(0).to_numpy().T
+    ax.errorbar(
+        places, means["auc"], yerr=ends, fmt="D-", color=VALIDATION, markersize=10, capsize=6, linewidth=2.5,
+        label="their mean, 95 % intervals over readers and cases",
+    )  # fmt: skip
+    ax.set(xlim=(-0.35, len(means) - 0.65), ylabel="AUC")
+    ax.set_xticks(places, list(means["modality"]))
+    legend_above(ax, columns=1)
+    return ax
+
+
 def _other_readers(ax: Axes, readers: pd.DataFrame) -> None:
     """Readers as points: of the newest class, of each earlier day, and second readings."""
     places = _side_by_side(1 - readers["specificity"].to_numpy(), readers["sensitivity"].to_numpy())

@@ -12,14 +12,15 @@ from fracturelib.course.reader_study.scoring import (
     told_counts,
     with_model,
 )
-from fracturelib.course.reader_study.session import Reading, simulated_reader, stand_in_reader
-from fracturelib.files.readings import SURENESS, pool_readings, save_reading
+from fracturelib.course.reader_study.session import Reading, simulated_class, simulated_reader, stand_in_reader
+from fracturelib.files.readings import SURENESS, case_keys, pool_readings, save_reading
 
 __all__ = [
     "SURENESS",
     "Random",
     "Reading",
     "call_scores",
+    "case_keys",
     "choose_cases",
     "class_scores",
     "class_table",
@@ -29,6 +30,7 @@ __all__ = [
     "multireader_analysis",
     "pool_readings",
     "save_reading",
+    "simulated_class",
     "simulated_reader",
     "stand_in_reader",
     "told_counts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,11 +15,15 @@ from fracturelib.course.reader_study.scoring import (
     call_scores,
     class_scores,
     cohens_kappa,
+    first_readings,
     ratings,
     told_counts,
     with_model,
 )
+from fracturelib.course.reader_study.session import simulated_class
+from fracturelib.errors import EvaluationError
 from fracturelib.evaluation import HEADLINE
+from fracturelib.files.readings import pool_readings
 from fracturelib.plots.style import STYLE
 from fracturelib.writing.numbers import estimate, percent
 
@@ -80,3 +85,18 @@ def reading_results(
     warm = "; the warm places made the model say fractured (Grad-CAM)." if heat is not None else "."
     tables = [side_by_side(read), agreement_table(read)]
     return [told_counts(read), figure, *tables, parts + warm, disagreement_gallery(read, heat=heat)]
+
+
+def class_or_made_up(
+    folder: str | Path, cases: pd.DataFrame, *, day: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """All readings of these cases in a folder, those of one class (`first_readings`), and what that class is called.
+
+    Where the folder has no such class it is a made-up one, whose name says why.
+    """
+    try:
+        pooled = pool_readings(folder, cases=cases)
+        return pooled, first_readings(pooled, day=day), "your class"
+    except EvaluationError as error:
+        made_up = simulated_class(cases)
+        return made_up, made_up, f"a made-up class ({error.what})"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fracturelib import catalog
 from fracturelib.config import POSITIVE
-from fracturelib.files.readings import SURENESS
+from fracturelib.files.readings import SURENESS, case_keys
 
 ANSWERS = ["called", "sure", "seconds"]
 
@@ -87,3 +87,11 @@ def simulated_reader(cases: pd.DataFrame, *, skill: float = 1.0, seed: int = 0) 
     sure = 1 + np.searchsorted([0.5, 1.2], np.abs(evidence - 1.0))
     seconds = rng.gamma(4, 3, len(cases)).round(1)
     return cases.assign(called=(evidence > 1.0).astype(int), sure=sure, seconds=seconds)
+
+
+def simulated_class(cases: pd.DataFrame, *, readers: int = 12) -> pd.DataFrame:
+    """A made-up class in the form of `pool_readings`, from readers of little skill to readers of much."""
+    skills = np.linspace(0.6, 1.7, readers)
+    answers = [simulated_reader(cases, skill=skill, seed=number) for number, skill in enumerate(skills)]
+    made_up = [own.assign(reader=number, case=case_keys(cases)) for number, own in enumerate(answers, 1)]
+    return pd.concat(made_up, ignore_index=True).assign(day="", again=False)
