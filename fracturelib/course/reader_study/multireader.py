@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
+from scipy.stats import rankdata
 
 from fracturelib.course.reader_study.crossed import Random, crossed_study
 from fracturelib.evaluation.intervals import verdict_on
@@ -117,10 +118,10 @@ def auc_covariances(
     jackknife leaves out one case at a time.
     """
     broken, whole = scores[..., truth == 1], scores[..., truth == 0]
-    ranks = stats.rankdata(scores, axis=-1)
+    ranks = rankdata(scores, axis=-1)
     n1, n0 = broken.shape[-1], whole.shape[-1]
-    outranks = (ranks[..., truth == 1] - stats.rankdata(broken, axis=-1)) / n0  # (t, r, n1)
-    outranked = 1 - (ranks[..., truth == 0] - stats.rankdata(whole, axis=-1)) / n1  # (t, r, n0)
+    outranks = (ranks[..., truth == 1] - rankdata(broken, axis=-1)) / n0  # (t, r, n1)
+    outranked = 1 - (ranks[..., truth == 0] - rankdata(whole, axis=-1)) / n1  # (t, r, n0)
     aucs = outranks.mean(axis=-1)
     above, below = (placed.reshape(aucs.size, -1) - aucs.reshape(-1, 1) for placed in (outranks, outranked))
     if covariance == "delong":
@@ -134,10 +135,15 @@ def auc_covariances(
 def mean_covariances(errors: NDArray[Any]) -> Covariances:
     """Means of covariances (t, r, t, r) over what shares reader, modality, both or neither; 0 where there is none."""
     t, r = errors.shape[:2]
-    modality = np.broadcast_to(np.eye(t, dtype=bool)[:, None, :, None], errors.shape)
-    reader = np.broadcast_to(np.eye(r, dtype=bool)[None, :, None, :], errors.shape)
-    kinds = (modality & reader, ~modality & reader, modality & ~reader, ~modality & ~reader)
-    return Covariances(*(float(errors[kind].mean()) if kind.any() else 0.0 for kind in kinds))
+    whole = errors.sum()
+    one = np.einsum("ijij->", errors)
+    reader, modality = np.einsum("ijkj->", errors) - one, np.einsum("ijil->", errors) - one
+    return Covariances(
+        error=float(one / (t * r)),
+        cov1=float(reader / (t * (t - 1) * r)) if t > 1 else 0.0,
+        cov2=float(modality / (t * r * (r - 1))) if r > 1 else 0.0,
+        cov3=float((whole - one - reader - modality) / (t * (t - 1) * r * (r - 1))) if t > 1 and r > 1 else 0.0,
+    )
 
 
 def mean_over_readers(values: NDArray[Any]) -> tuple[float, float, float]:
@@ -169,7 +175,7 @@ def f_test(
     noise, df2 = _noise_of_differences(aucs, errors, random)
     df1 = len(aucs) - 1
     f = _ratio(aucs.shape[1] * aucs.mean(axis=1).var(ddof=1), noise)
-    p = stats.chi2.sf(df1 * f, df1) if np.isinf(df2) else stats.f.sf(f, df1, df2)
+    p = special.chdtrc(df1, df1 * f) if np.isinf(df2) else special.fdtrc(df1, df2, f)
     return f, df1, df2, float(p)
 
 
@@ -219,7 +225,7 @@ def _differences(aucs: NDArray[Any], errors: NDArray[Any], modalities: list[Any]
     for one, other in combinations(range(len(modalities)), 2):
         value = means[other] - means[one]
         error, low, high = _interval(value, 2 * noise / aucs.shape[1], df)
-        p = 2 * stats.t.sf(_ratio(abs(value), error), df)
+        p = 2 * special.stdtr(df, -_ratio(abs(value), error))
         rows.append((modalities[one], modalities[other], value, error, df, low, high, p, verdict_on(low, high)))
     columns = ["first", "second", "difference", "error", "df", "low", "high", "p", "verdict"]
     return pd.DataFrame(rows, columns=columns)
@@ -230,7 +236,7 @@ def _interval(value: float, variance: float, df: float) -> tuple[float, float, f
     if variance <= NO_NOISE:
         return 0.0, np.nan, np.nan
     error = float(np.sqrt(variance))
-    half = stats.t.ppf(0.975, df) * error
+    half = special.stdtrit(df, 0.975) * error
     return error, value - half, value + half
 
 
