@@ -57,11 +57,13 @@ class TrainConfig:
     trunk_rate: float = _setting(
         1.0, "learning rate of an unfrozen part of the trunk, as a share of the head's", 1e-6, 1.0
     )
-    weight_decay: float = _setting(0.1, "pull of Adam towards small weights (L2)", 0.0, 10.0)
+    weight_decay: float = _setting(0.03, "pull of Adam towards small weights (L2)", 0.0, 10.0)
     step_size: int = _setting(5, "epochs between two drops of the learning rate", 1, 10_000)
     gamma: float = _setting(0.1, "factor of each drop of the learning rate", 1e-6, 1.0)
-    patience: int = _setting(3, "epochs without improvement before training stops", 1, 10_000)
-    min_delta: float = _setting(1e-3, "smallest drop of the validation loss that counts", 0.0, 10.0)
+    patience: int = _setting(3, "epochs in a row with a risen validation loss before training stops", 1, 10_000)
+    min_delta: float = _setting(
+        0.05, "smallest rise of the validation loss above its lowest value that counts", 0.0, 10.0
+    )
     image_size: int = _setting(224, "side in pixels of the square that the trunk sees", 32, 2048)
     fit: str = _setting(
         "square", "how a picture becomes a square: square (squeezed), pad (grey margins), crop (round the anatomy)"

@@ -12,7 +12,7 @@ from fracturelib.errors import ConfigError
 def test_the_recipe_is_the_default():
     config = TrainConfig()
     assert (config.hidden_units, config.dropout, config.learning_rate) == (256, 0.5, 1e-3)
-    assert (config.step_size, config.gamma, config.patience, config.min_delta) == (5, 0.1, 3, 1e-3)
+    assert (config.step_size, config.gamma, config.patience, config.min_delta) == (5, 0.1, 3, 0.05)
     assert config.architecture == "resnet18" and config.unfreeze == "head"
     assert CLASS_NAMES[POSITIVE] == "fractured" and POSITIVE == 1
 

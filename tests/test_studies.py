@@ -110,7 +110,9 @@ def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
 
 
 def test_the_ending_in_words(bench):
-    early = train_head(bench, replace(CONFIG, epochs=30, patience=1, learning_rate=1e-8))
+    early = train_head(
+        bench, replace(CONFIG, epochs=30, patience=1, learning_rate=0.3, dropout=0.0, step_size=30, min_delta=0.0)
+    )
     assert "stopped early" in studies.ending(early)
     assert "went on to the end" in studies.ending(train_head(bench, replace(CONFIG, epochs=1)))
 

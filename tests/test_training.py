@@ -1,4 +1,5 @@
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_history_has_one_row_per_epoch_and_the_schedule_in_it(features):
     history, _ = run(features)
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     assert history["learning_rate"].tolist() == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
-    assert set(history) >= {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auc", "improved"}
+    assert set(history) >= {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auc", "risen"}
 
 
 def test_training_learns_what_can_be_learnt():
@@ -115,19 +116,19 @@ def test_one_class_in_validation_gives_no_auc_but_trains(features):
 
 def test_early_stopping_by_hand():
     stopping = EarlyStopping(patience=2, min_delta=0.1)
-    losses = [1.0, 0.95, 0.8, 0.79, 0.75]
-    improved = [stopping.update(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
-    assert improved == [True, False, True, False, False]
-    assert stopping.should_stop and stopping.best_epoch == 3 and stopping.best_loss == 0.8
+    losses = [1.0, 0.8, 0.85, 0.95, 0.89, 0.91, math.nan]
+    risen = [stopping.update(epoch, loss) for epoch, loss in enumerate(losses, start=1)]
+    assert risen == [False, False, False, True, False, True, True]
+    assert stopping.should_stop and stopping.best_epoch == 5 and stopping.lowest == 0.8
 
 
 def test_training_stops_early_and_the_best_weights_come_back(features):
-    """A learning rate that ruins the head: the best epoch is an early one, and its weights are what remains."""
+    """A learning rate that ruins the head: the epoch kept is an early one, and its weights are what remains."""
     config = TrainConfig(**{**CONFIG.to_dict(), "learning_rate": 0.3, "epochs": 12, "patience": 2, "step_size": 50})
     history, model = run(features, config)
     assert history.attrs["stopped_early"] and len(history) < 12
     best = history.attrs["best_epoch"]
-    assert history["improved"].iloc[best - 1] and best < len(history)
+    assert not history["risen"].iloc[best - 1] and history["risen"].iloc[best:].all() and best < len(history)
     assert validate(model, features.val, CPU)["val_loss"] == history["val_loss"].iloc[best - 1]
 
 

@@ -130,7 +130,7 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
     if not is_first():
         return
     print(f"\nTrunk:  {run.model.origin.detail}")
-    print(f"Best epoch: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images")
+    print(f"Epoch kept: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images")
     print(_probabilities(run))
     print_metrics(run.metrics, config.data)
     print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
@@ -147,6 +147,6 @@ def _print_epoch(history: pd.DataFrame) -> None:
     row = history.iloc[-1]
     print(
         f"epoch {row.epoch:3.0f}  learning rate {row.learning_rate:.1e}  loss {row.train_loss:.3f} train, "
-        f"{row.val_loss:.3f} val  AUC {row.val_auc:.3f} val{'  *' if row.improved else ''}",
+        f"{row.val_loss:.3f} val  AUC {row.val_auc:.3f} val{'  risen' if row.risen else ''}",
         flush=True,
     )

@@ -56,7 +56,7 @@ def _curves(rng: np.random.Generator) -> Item:
     best = int(rng.integers(2, 8))
     patience = int(rng.integers(2, 6))
     return Item(
-        f"The validation loss is lowest in epoch {best} and rises after it, while the training loss goes on falling. With "
+        f"The validation loss is lowest in epoch {best} and clearly higher in all later ones, while the training loss goes on falling. With "
         f"patience {patience}, after which epoch does early stopping end? Whose weights are kept? What is this called?",
         f"After epoch {best + patience}. Those of epoch {best}. Overfitting.",
     )

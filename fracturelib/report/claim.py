@@ -89,7 +89,7 @@ def _model(record: Mapping[str, Any]) -> Items:
         (23, "software", software or MISSING),
         (24, "initial parameters", detail),
         (25, "training", trained),
-        (26, "choice of the final model", "the epoch with the lowest validation loss"),
+        (26, "choice of the final model", "the last epoch without a clear rise of the validation loss"),
         (27, "ensembling", "none"),
     ]
 

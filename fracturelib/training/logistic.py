@@ -95,6 +95,6 @@ def _history(
     train = {name.replace("val_", "train_"): value for name, value in validate(model, train_loader, device).items()}
     del train["train_auc"]
     row = {"epoch": 1, "learning_rate": 0.0, **train, **validate(model, val_loader, device)}
-    table = pd.DataFrame([{**row, "improved": True, "epochs_without_improvement": 0}])
+    table = pd.DataFrame([{**row, "risen": False, "epochs_risen": 0}])
     table.attrs |= {"best_epoch": 1, "stopped_early": False}
     return table

@@ -27,13 +27,13 @@ def fit(
     resume: bool = False,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
-    """Train the head (and whatever of the trunk is unfrozen), keep the best weights, return the history.
+    """Train the head (and whatever of the trunk is unfrozen), keep the weights from before the loss rose.
 
     The loaders may give images (B, 3, S, S), which go through the trunk, or features (B, F) that were computed
     once (`fracturelib.features`): the same loop trains on both.
 
     Args:
-        model: changed in place; it ends with the weights of the best epoch, in eval mode.
+        model: changed in place; it ends with the weights of the epoch that was kept, in eval mode.
         train_loader, val_loader: from `make_loaders` or `feature_loaders`.
         config: settings; every random draw follows from ``config.seed`` and the epoch's number.
         checkpoint: file that is replaced atomically after every epoch.
@@ -42,7 +42,8 @@ def fit(
 
     Returns:
         One row per epoch: epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, val_auc,
-        improved, epochs_without_improvement. ``attrs`` holds best_epoch and stopped_early.
+        risen, epochs_risen (see `EarlyStopping`). ``attrs`` holds best_epoch, the one whose weights were kept, and
+        stopped_early.
 
     Raises:
         TrainingError: the loss is not finite.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +20,36 @@ from fracturelib.errors import RunError
 from fracturelib.files import replaced
 from fracturelib.model import FractureClassifier
 
-CHECKPOINT_FORMAT = "fracturelib checkpoint 1"
+CHECKPOINT_FORMAT = "fracturelib checkpoint 2"
 
 
 @dataclass
 class EarlyStopping:
-    """Stop when the validation loss has not fallen by `min_delta` for `patience` epochs in a row."""
+    """Stop when the validation loss has been clearly above its lowest value for `patience` epochs in a row.
+
+    With few validation images the loss moves by luck alone: only a rise of more than `min_delta` is one. The epoch to
+    keep is the last one without such a rise.
+    """
 
     patience: int
     min_delta: float
-    best_loss: float = field(default=float("inf"))
+    lowest: float = float("inf")
     best_epoch: int = 0
-    epochs_without_improvement: int = 0
+    epochs_risen: int = 0
 
     def update(self, epoch: int, loss: float) -> bool:
-        """Take in one epoch's validation loss; True when it is a new best."""
-        improved = loss < self.best_loss - self.min_delta
-        if improved:
-            self.best_loss, self.best_epoch, self.epochs_without_improvement = loss, epoch, 0
+        """Take in one epoch's validation loss; True when it has clearly risen, so that the epoch is not kept."""
+        self.lowest = min(self.lowest, loss)
+        risen = not loss <= self.lowest + self.min_delta  # so written, NaN has risen as well
+        if risen:
+            self.epochs_risen += 1
         else:
-            self.epochs_without_improvement += 1
-        return improved
+            self.best_epoch, self.epochs_risen = epoch, 0
+        return risen
 
     @property
     def should_stop(self) -> bool:
-        return self.epochs_without_improvement >= self.patience
+        return self.epochs_risen >= self.patience
 
 
 @dataclass
@@ -73,12 +78,11 @@ class TrainingState:
         return len(self.rows) >= config.epochs or self.stopping.should_stop
 
     def record(self, row: dict[str, Any]) -> None:
-        """Append one epoch to the history; a new best is copied, never kept by reference."""
-        improved = self.stopping.update(row["epoch"], row["val_loss"])
-        if improved:
+        """Append one epoch to the history; the weights to keep are copied, never kept by reference."""
+        risen = self.stopping.update(row["epoch"], row["val_loss"])
+        if not risen:
             self.best = self.model.trained_state()
-        waited = self.stopping.epochs_without_improvement
-        self.rows.append({**row, "improved": improved, "epochs_without_improvement": waited})
+        self.rows.append({**row, "risen": risen, "epochs_risen": self.stopping.epochs_risen})
 
     def history(self, config: TrainConfig) -> pd.DataFrame:
         table = pd.DataFrame(self.rows)

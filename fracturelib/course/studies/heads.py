@@ -201,7 +201,9 @@ def ending(run: HeadRun) -> str:
     ran, best = len(run.history), run.history.attrs["best_epoch"]
     early = run.history.attrs["stopped_early"]
     reason = (
-        f"stopped early, since {run.config.patience} epochs brought nothing better" if early else "went on to the end"
+        f"stopped early: the validation loss had risen for {run.config.patience} epochs"
+        if early
+        else "went on to the end"
     )
     return f"Run {run.number} {reason} (epoch {ran}). It keeps the weights of epoch {best}."
 

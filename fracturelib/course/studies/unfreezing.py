@@ -156,7 +156,9 @@ def train_in_steps(
     history, best = pd.DataFrame(), _Best()
     for number, step in enumerate(steps, start=1):
         train_here, val_here = _moved_up(model, bench.deepest, step.stage, train, bench.val)
-        settings = replace(config, learning_rate=step.learning_rate, epochs=step.epochs, patience=step.epochs)
+        settings = replace(
+            config, learning_rate=step.learning_rate, epochs=step.epochs, patience=step.epochs, min_delta=0.0
+        )  # each step ends with its best weights
         so_far = partial(_appended, history, step=number, stage=step.stage)
         latest = fit(
             _freed(model, step.stage),

@@ -34,7 +34,9 @@ def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
         "batch_size": steps(
             "Batch size", scale((8, 16, 32, 64, 128), config.batch_size), config.batch_size, tip="Images per step"
         ),
-        "patience": whole_number("Patience", config.patience, 1, 40, tip="Epochs without improvement before it stops"),
+        "patience": whole_number(
+            "Patience", config.patience, 1, 40, tip="Epochs with a risen validation loss before it stops"
+        ),
         "images": steps("Training images", scale(counts, images), images, tip="How many of the images are used"),
     }
 
