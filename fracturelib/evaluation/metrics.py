@@ -6,6 +6,8 @@ matrix, and each metric is a few matrix operations.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,11 +149,27 @@ def metric_draws(
     resamples: int,
     seed: int,
 ) -> dict[str, NDArray[Any]]:
-    """Every metric (1 + R,): first of the files as they are, then of every resample of the units in `codes` (n,)."""
-    blocks = [weighted_metrics(labels, probabilities, threshold=threshold)]
-    for weights in resample_weights(labels, codes, resamples=resamples, seed=seed):
-        blocks.append(weighted_metrics(labels, probabilities, threshold=threshold, weights=weights))
-    return {metric: np.concatenate([block[metric] for block in blocks]) for metric in METRICS}
+    """Every metric (1 + R,): first of the files as they are, then of every resample of the units in `codes` (n,).
+
+    The last few are remembered: a table of scores and the differences between its rows are of the same draws.
+    """
+    arrays = (np.asarray(labels, int), np.asarray(probabilities, float), np.asarray(codes, int))
+    return dict(_metric_draws(*(array.tobytes() for array in arrays), threshold, resamples, seed))
+
+
+@lru_cache(maxsize=4)
+def _metric_draws(
+    labels: bytes, probabilities: bytes, codes: bytes, threshold: float, resamples: int, seed: int
+) -> Mapping[str, NDArray[Any]]:
+    """`metric_draws` of arrays as bytes."""
+    truth, chance, units = np.frombuffer(labels, int), np.frombuffer(probabilities), np.frombuffer(codes, int)
+    blocks = [weighted_metrics(truth, chance, threshold=threshold)]
+    for weights in resample_weights(truth, units, resamples=resamples, seed=seed):
+        blocks.append(weighted_metrics(truth, chance, threshold=threshold, weights=weights))
+    found = {metric: np.concatenate([block[metric] for block in blocks]) for metric in METRICS}
+    for draws in found.values():
+        draws.flags.writeable = False
+    return found
 
 
 def scores(
