@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fracturelib.audit import shortcuts
 from fracturelib.catalog import KeptFacts, kept, read_catalog, survey, table
 from fracturelib.cli import main
 from fracturelib.errors import CatalogError, DataWarning
@@ -356,3 +357,31 @@ def test_train_evaluate_and_audit_read_an_unchanged_set_once(
         assert capsys.readouterr().out.splitlines()[-3:] == said[command[0]].splitlines()[-3:]
         assert main([*command, "--verify"]) == 70
         capsys.readouterr()
+
+
+def test_shortcuts_are_judged_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    count = 60
+    rows = pd.DataFrame({"path": [f"{n}.png" for n in range(count)], "split": "train", "label": np.arange(count) % 2})
+    rows = rows.assign(source_id=rows["path"], width=64, height=64 + rows["label"], mode="L", bit_depth=8)
+    grey = pd.DataFrame({"brightness: mean grey value": generator.random(count)})
+    memory = tmp_path / "facts" / "shortcuts.json"
+    monkeypatch.setattr(shortcuts, "TREES", 5)
+    plain, first = (shortcuts.find_shortcuts(rows, grey, memory=place) for place in (None, memory))
+    pd.testing.assert_frame_equal(first, plain)
+    calls = []
+    judge = shortcuts._judge
+    monkeypatch.setattr(shortcuts, "_judge", lambda kind, *rest: calls.append(kind) or judge(kind, *rest))
+    pd.testing.assert_frame_equal(shortcuts.find_shortcuts(rows, grey, memory=memory), plain)
+    assert not calls
+    for other, other_grey in (
+        (rows.assign(label=1 - rows["label"]), grey),
+        (rows.assign(hospital=rows["label"]), grey),
+        (rows, grey + 0.1),
+    ):
+        expected = shortcuts.find_shortcuts(other, other_grey)
+        calls.clear()
+        pd.testing.assert_frame_equal(shortcuts.find_shortcuts(other, other_grey, memory=memory), expected)
+        assert calls
+    memory.write_bytes(b"{")
+    pd.testing.assert_frame_equal(shortcuts.find_shortcuts(rows, grey, memory=memory), plain)

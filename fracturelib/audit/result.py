@@ -13,11 +13,12 @@ from fracturelib.audit.inventory import inventory_facts, problem_table
 from fracturelib.audit.reading import LETTERS
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import find_leaks, patients_in_several_splits, sample_size, with_sources
-from fracturelib.catalog import NO_SPLIT, UNKNOWN, describe, polarities, root_of
+from fracturelib.catalog import FACTS_FOLDER, NO_SPLIT, UNKNOWN, describe, polarities, root_of
 from fracturelib.errors import CatalogError
 from fracturelib.writing.words import few
 
 FINDINGS = "findings.npz"
+JUDGED = f".{FACTS_FOLDER}/shortcuts.json"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def audit(
     kept.attrs = {**table.attrs, "root": str(root)}
     problems = problem_table(kept, [*table.attrs.get("skipped", []), *found.problems])
     leaks = find_leaks(kept, found.copies.links, root)
-    shortcuts = find_shortcuts(kept, found.appearance)
+    shortcuts = find_shortcuts(kept, found.appearance, memory=None if memory is None else Path(memory) / JUDGED)
     identifying = identity_table(kept["path"].tolist(), found.appearance[LETTERS].tolist())
     return Audit(
         root=str(root),

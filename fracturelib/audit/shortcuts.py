@@ -7,7 +7,12 @@ network can use the same signs, and then its score says how the pictures were ma
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import json
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,10 +24,12 @@ from fracturelib.catalog import BOX, UNKNOWN
 from fracturelib.catalog.metadata import OWN_COLUMNS
 from fracturelib.catalog.splits import group_numbers, grouping_column
 from fracturelib.evaluation import scores
+from fracturelib.files import write_text
 from fracturelib.writing.verdicts import explained
 
 ALARM = 0.60  # AUC above which a sign is flagged
 ANSWER = 0.99  # AUC of a single column from which on it is no sign but the answer
+METHOD = "1"  # of this module; judgements of another one are not taken over
 FOLDS = 5
 FEWEST_SOURCES = 10  # of each class; with fewer there is no interval either
 MOST_FILES = 1500  # drawn by source: more narrow the interval by little
@@ -40,8 +47,10 @@ KINDS = {
 COLUMNS = ("signs", "auc", "low", "high", "flagged", "carrier", "carrier_auc", "direction", "files", "sources", "note")
 
 
-def find_shortcuts(table: pd.DataFrame, appearance: pd.DataFrame) -> pd.DataFrame:
+def find_shortcuts(table: pd.DataFrame, appearance: pd.DataFrame, *, memory: Path | None = None) -> pd.DataFrame:
     """One row per kind of signs; `appearance` has the rows of the table, as `measure_appearance` gives them.
+
+    With a `memory`, a file, the same signs of the same files are judged once.
 
     Returns:
         columns signs, auc (cross-validated by source), low, high (95 % bootstrap over sources), flagged (above 0.60),
@@ -52,10 +61,34 @@ def find_shortcuts(table: pd.DataFrame, appearance: pd.DataFrame) -> pd.DataFram
     rows, kept = table.iloc[chosen].reset_index(drop=True), appearance.iloc[chosen].reset_index(drop=True)
     if rows["label"].nunique() < 2:
         return pd.DataFrame(columns=list(COLUMNS))
-    groups = group_numbers(rows, grouping_column(rows))
-    return pd.DataFrame(
-        [_judge(kind, signs, rows, groups) for kind, signs in _signs(rows, kept)], columns=list(COLUMNS)
-    )
+    key = _key(rows, kept)
+    found = _remembered(memory, key)
+    if found is None:
+        groups = group_numbers(rows, grouping_column(rows))
+        found = [_judge(kind, signs, rows, groups) for kind, signs in _signs(rows, kept)]
+        if memory is not None:
+            with suppress(OSError):  # the place cannot be written to: they are judged again next time
+                memory.parent.mkdir(parents=True, exist_ok=True)
+                write_text(memory, json.dumps({"key": key, "found": found}, default=lambda value: value.item()))
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _key(rows: pd.DataFrame, kept: pd.DataFrame) -> str:
+    """A hash of all that the judgement depends on."""
+    by = [METHOD, importlib.metadata.version("scikit-learn"), *map(str, rows), *map(str, kept)]
+    digest = hashlib.sha256("\n".join(by).encode())
+    digest.update(pd.util.hash_pandas_object(rows.astype(str), index=False).to_numpy().tobytes())
+    digest.update(kept.to_numpy(np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _remembered(memory: Path | None, key: str) -> list[dict] | None:
+    """The rows that a file keeps under this key; None where it has others, or is damaged."""
+    try:
+        content = json.loads(memory.read_bytes()) if memory is not None else {}
+        return [dict(row) for row in content["found"]] if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _sample(table: pd.DataFrame) -> np.ndarray:
