@@ -7,13 +7,19 @@ import json
 import re
 from datetime import date
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.patches import Rectangle
 from scipy.stats import binomtest
 
+from fracturelib import plots
 from fracturelib.config import TrainConfig
+from fracturelib.course.figures.opening import openable_radiographs
+from fracturelib.course.widgets.common import ResultArea
 from fracturelib.course.widgets.evaluation import threshold_panel
+from fracturelib.course.widgets.manners import Manners
 from fracturelib.course.widgets.reading_room import as_png
 from fracturelib.errors import EvaluationError, RunError
 from fracturelib.evaluation import calibration_table, wilson_interval
@@ -374,7 +380,8 @@ def test_a_panel_names_its_sliders_announces_results_and_does_not_jump(browser):
     page.evaluate(
         """async text => {
             const url = URL.createObjectURL(new Blob([text], {type: "text/javascript"}));
-            (await import(url)).default.render({el: document.querySelector("#here")});
+            const model = {on: () => {}, send: () => {}};
+            (await import(url)).default.render({model, el: document.querySelector("#here")});
         }""",
         bundle("panel_widget.js"),
     )
@@ -396,4 +403,69 @@ def test_a_panel_names_its_sliders_announces_results_and_does_not_jump(browser):
     assert page.locator(".fracturelib-panel").bounding_box()["height"] <= 640
     places = [page.locator(name).bounding_box() for name in (".fracturelib-controls", ".fracturelib-result")]
     assert places[0]["x"] + places[0]["width"] <= places[1]["x"], "the result stands beside the controls"
+    page.close()
+
+
+def test_a_click_on_a_radiograph_of_a_panel_opens_it_in_the_viewer(browser, monkeypatch):
+    """The figure is a real one, and Python answers as the kernel would: every pixel comes, and the marked box."""
+    pictures = [np.tile(np.linspace(0, 255, 60 + 20 * n, dtype=np.uint8), (80, 1)) for n in range(3)]
+    figure = plt.figure(figsize=(7, 3), layout="constrained")
+    axes = plots.image_grid(pictures, ["1", "2", "3"], columns=3, figure=figure)
+    axes[1].add_patch(Rectangle((19.5, 19.5), 40, 20, fill=False))
+    area = ResultArea()
+    area.show(figure, alt="Three radiographs with numbers")
+    replies = []
+    monkeypatch.setattr(Manners, "send", lambda _, content, buffers: replies.append((content, buffers[0])))
+    manners = Manners([area])
+
+    def ask(asked):
+        before = len(replies)
+        manners.send_radiograph(asked)
+        return [replies[-1][0], base64.b64encode(replies[-1][1]).decode()] if len(replies) > before else None
+
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.expose_function("ask", ask)
+    page.set_content(
+        "<main class='fracturelib-panel'><div class='fracturelib-result'><div class='widget-html-content'>"
+        f"{area.value}</div></div><div id='here'></div></main>"
+    )
+    page.add_style_tag(content=read_asset("viewer.css") + read_asset("panel.css"))
+    page.evaluate(
+        """async text => {
+            const url = URL.createObjectURL(new Blob([text], {type: "text/javascript"}));
+            let answer;
+            const model = {on: (_, act) => { answer = act }, send: async (asked) => {
+                const reply = await window.ask(asked);
+                const bytes = reply && new DataView(Uint8Array.from(atob(reply[1]), one => one.charCodeAt(0)).buffer);
+                if (reply) answer(reply[0], [bytes]);
+            }};
+            (await import(url)).default.render({model, el: document.querySelector("#here")});
+        }""",
+        bundle("panel_widget.js"),
+    )
+    image, dialog = page.locator("img[data-radiographs]"), page.locator("dialog.fl-open")
+    size = image.bounding_box()
+    left, top, width, height = openable_radiographs(figure)[1].place
+    image.click(position={"x": size["width"] * (left + width / 2), "y": size["height"] * (top + height / 2)})
+    dialog.locator("canvas[aria-label='2']").wait_for()
+    assert "2 (2 of 3)" in dialog.inner_text() and replies[-1][0]["box"] == pytest.approx([0.25, 0.25, 0.5, 0.25])
+    place = dialog.locator("canvas").bounding_box()
+    assert place["height"] > 450 and place["y"] + place["height"] < 720
+    assert not grave(page)
+    (lab.PROJECT / "test-artifacts").mkdir(exist_ok=True)
+    page.screenshot(path=lab.PROJECT / "test-artifacts" / "opened-radiograph.png")
+    dialog.get_by_role("button", name="Next").click()
+    dialog.locator("canvas[aria-label='3']").wait_for()
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    image.focus()
+    page.keyboard.press("Enter")
+    dialog.locator("canvas[aria-label='1']").wait_for()
+    dialog.get_by_role("button", name="Previous").click()
+    dialog.locator("canvas[aria-label='3']").wait_for()
+    dialog.get_by_role("button", name="Close").click()
+    before = len(replies)
+    image.click(position={"x": 2, "y": 2})
+    page.wait_for_timeout(200)
+    assert len(replies) == before and not dialog.is_visible(), "beside the radiographs there is nothing to open"
     page.close()

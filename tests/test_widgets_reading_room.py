@@ -196,7 +196,7 @@ def test_heat_is_laid_over_the_cases_of_disagreement_only(cases, predictions):
 
     read = with_model(simulated_reader(cases), predictions, threshold=0.5)
     figure = disagreement_gallery(read, heat=heat)
-    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    shown = [ax.images[-1].get_array() for ax in figure.axes if ax.images]
     plt.close("all")
     assert len(shown) == len(asked) and all(picture.ndim == 3 for picture in shown)
     assert set(asked) <= set(read["path"])

@@ -154,8 +154,6 @@ def disagreement_gallery(
     if rows.empty:
         return f"{who.capitalize()}, the model and the truth agree on every case."
     pictures = [read_radiograph(root_of(read) / path) for path in rows["path"]]
-    if heat is not None:
-        pictures = [plots.heat_overlay(picture, warm) for picture, warm in zip(pictures, heat(rows), strict=True)]
     titles = [
         f"truth: {CLASS_NAMES[row.label]}\n{who}: {CLASS_NAMES[row.called]}\nmodel: P(fractured) {row.probability:.2f}"
         for row in rows.itertuples()
@@ -163,5 +161,8 @@ def disagreement_gallery(
     figure = plt.figure(figsize=(2.6 * GALLERY_COLUMNS, 3.9 * -(-len(rows) // GALLERY_COLUMNS)), layout="constrained")
     colours = [CLASS_COLOURS[label] for label in rows["label"]]
     axes = plots.image_grid(pictures, titles, columns=GALLERY_COLUMNS, colours=colours, figure=figure)
+    if heat is not None:  # over the picture, which stays below: a click opens that one
+        for ax, picture, warm in zip(axes, pictures, heat(rows), strict=True):
+            ax.imshow(plots.heat_overlay(picture, warm))
     mark_boxes(axes, rows)
     return figure

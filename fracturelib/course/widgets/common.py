@@ -14,16 +14,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import anywidget
 import ipywidgets as widgets
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from fracturelib.course.figures.opening import grey_axes
 from fracturelib.course.notebook import encode
 from fracturelib.course.widgets.live import Cancelled, LatestJob, Report
+from fracturelib.course.widgets.manners import Manners
 from fracturelib.errors import FracturelibError
-from fracturelib.writing.modules import bundle, read_asset
 from fracturelib.writing.template import data_uri
 
 LABEL_WIDTH = "140px"
@@ -96,16 +96,28 @@ def rows_of(controls: Iterable[widgets.Widget]) -> widgets.Box:
 
 
 class ResultArea(widgets.HTML):
-    """Shows figures, tables and sentences; what was there before is replaced, never added to."""
+    """Shows figures, tables and sentences; what was there before is replaced, never added to.
+
+    Attributes:
+        figures: what is shown, for whoever clicks on a radiograph in it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.add_class("fracturelib-result")
         self.add_class("jp-RenderedHTMLCommon")  # JupyterLab's tables: the same as in the still, and as below any cell
+        self.figures: list[Figure] = []
 
     def show(self, *contents: Any, alt: str = "") -> None:
         """Replace the contents; figures are closed, so that the notebook does not show them a second time."""
-        self.value = "".join(as_html(content, alt=alt) for content in contents)
+        self.figures = [content for content in contents if isinstance(content, Figure)]
+        self.value = "".join(_opening(content, as_html(content, alt=alt)) for content in contents)
+
+
+def _opening(content: Any, text: str) -> str:
+    """The HTML of a content; a figure with radiographs is marked, so that the page offers to open them."""
+    opens = isinstance(content, Figure) and bool(grey_axes(content))
+    return text.replace("<img ", "<img data-radiographs ", 1) if opens else text
 
 
 def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
@@ -164,13 +176,6 @@ def _visible(widget: widgets.Widget, shown: bool) -> None:
     widget.layout.visibility = "visible" if shown else "hidden"  # not "display": what stands below must not jump
 
 
-class Manners(anywidget.AnyWidget):
-    """Names the sliders of the panel that it is in, announces results, and keeps the panel from jumping."""
-
-    _esm = bundle("panel_widget.js")
-    _css = read_asset("panel.css")
-
-
 class LivingPage(widgets.VBox):
     """A column of widgets under a title, with a still for readers without a kernel.
 
@@ -182,7 +187,8 @@ class LivingPage(widgets.VBox):
     def __init__(self, children: Sequence[widgets.Widget], *, title: str) -> None:
         self.title = title
         heading = widgets.HTML(f'<div style="{_NOTE}"><b>{html.escape(title)}</b></div>')
-        super().__init__([heading, *children, Manners()])
+        results = [child for child in children if isinstance(child, ResultArea)]
+        super().__init__([heading, *children, Manners(results)])
         self.add_class(ALIVE)
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 // Manners of a notebook's panel: every slider has a name and says its value in words, a new result is announced, the
 // panel never jumps to a smaller height, and one that is taller than a projector's page stands beside its controls.
+import { mountOpening, nameOpenable } from "./opening.js";
 
 const PAGE_HEIGHT = 599; // pixels of JupyterLab's page at 1280 × 720
 const QUIET = 500; // milliseconds without a change before a result is announced
@@ -28,6 +29,7 @@ function mind(panel, live) {
   let tallest = 0, waiting = 0, said = result ? spoken(result) : "";
   const look = () => {
     panel.querySelectorAll(".noUi-handle").forEach(nameSlider);
+    nameOpenable(panel);
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       if (!result || spoken(result) === said) return;
@@ -50,14 +52,15 @@ function mind(panel, live) {
   }).observe(result.querySelector(".widget-html-content") ?? result);
 }
 
-export default { render({ el }) {
+export default { render({ model, el }) {
   const live = el.appendChild(document.createElement("p"));
   live.className = "fracturelib-live";
   live.setAttribute("aria-live", "polite");
   const wait = () => {
     const panel = el.closest(".fracturelib-panel");
-    if (panel) mind(panel, live);
-    else requestAnimationFrame(wait);
+    if (!panel) return requestAnimationFrame(wait);
+    mind(panel, live);
+    mountOpening(panel, el, model);
   };
   wait();
 } };
