@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +18,8 @@ from fracturelib.files import MARK, replaced
 from fracturelib.model import FractureClassifier
 from fracturelib.runs import Run
 from fracturelib.runs.selftest import made_up_pictures
+from fracturelib.trunks.onnx_graphs import OPSET, as_graph, needed
 
-OPSET = 17
 TOLERANCE = 1e-3  # largest difference of a probability
 
 
@@ -55,10 +53,9 @@ def export_onnx(run: Run, file: str | Path) -> float:
     Raises:
         FracturelibError: a package is missing, the trunk cannot be exported, or the numbers differ by more than 1e-3.
     """
-    onnx, onnxruntime = _package("onnx"), _package("onnxruntime")
+    onnx, onnxruntime = needed("onnx"), needed("onnxruntime")
     with replaced(file) as partial:
-        _write(run, partial)
-        content = onnx.load(str(partial))
+        content = _graph(run)
         for key, value in _metadata(run).items():
             entry = content.metadata_props.add()
             entry.key, entry.value = key, value
@@ -76,31 +73,12 @@ def export_onnx(run: Run, file: str | Path) -> float:
     return difference
 
 
-def _write(run: Run, file: Path) -> None:
-    side, usual = run.config.picture_side, logging.getLogger("torch.onnx").level
-    model = run.model.to("cpu").eval()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the exporter, about itself
-            torch.onnx.export(
-                _Exported(model, run.temperature).eval(),
-                (torch.zeros(1, 1, side, side, dtype=torch.uint8),),
-                str(file),
-                input_names=["pictures"],
-                output_names=["probability"],
-                dynamic_axes={"pictures": {0: "batch"}, "probability": {0: "batch"}},
-                opset_version=OPSET,
-                dynamo=False,  # the other exporter needs a further package, and gives the same graph
-            )
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise FracturelibError(
-            f"{run.config.architecture} cannot be exported to ONNX",
-            cause=" ".join(str(error).split())[:200],
-            cure="use the run itself, or another --architecture",
-        ) from error
-    finally:
-        logging.getLogger("torch.onnx").setLevel(usual)
+def _graph(run: Run) -> Any:
+    model, side = run.model.to("cpu").eval(), run.config.picture_side
+    example = torch.zeros(1, 1, side, side, dtype=torch.uint8)
+    network = _Exported(model, run.temperature).eval()
+    called = run.config.architecture
+    return as_graph(network, example, input_name="pictures", output_name="probability", called=called)
 
 
 def _metadata(run: Run) -> dict[str, str]:
@@ -111,6 +89,7 @@ def _metadata(run: Run) -> dict[str, str]:
         "run": record.get("name", run.folder.name),
         "notice": "For teaching and research; no medical device.",
         "opset": OPSET,
+        "precision": f"float32 (the run computed its trunk in {record.get('precision')})",
         "input": f"pictures: uint8 (batch, 1, {side}, {side}), grey, bright bone, resized with antialiasing",
         "output": f"probability: float32 (batch,), calibrated P({CLASS_NAMES[POSITIVE]})",
         "threshold": run.threshold,
@@ -132,12 +111,3 @@ def _largest_difference(run: Run, onnxruntime: ModuleType, file: Path) -> float:
         raw = _Exported(run.model, None).eval()(pictures).double().numpy()
     expected = raw if run.temperature is None else apply_temperature(raw, run.temperature)
     return float(np.abs(found - expected).max())
-
-
-def _package(name: str) -> ModuleType:
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise FracturelibError(
-            f"the package {name} is not installed", cure='install it: pip install "fracturelib[onnx]"'
-        ) from error
