@@ -27,6 +27,8 @@ CHOICES = {
     "head": ("recipe", "linear", "logistic"),
     "fit": ("square", "pad", "crop"),
     "pool": ("mean", "mean+max", "gem"),
+    "precision": ("auto", "float32", "bfloat16", "int8"),
+    "engine": ("auto", "torch", "onnxruntime"),
 }
 OVERLAP = 0.25  # of a tile's side
 
@@ -88,7 +90,12 @@ class TrainConfig:
     workers: int = _setting(0, "processes that read images (0: the main process)", 0, 256)
     device: str = _setting("auto", "auto, cpu, cuda or mps")
     precision: str = _setting(
-        "auto", "of the frozen trunk: float32, bfloat16, or auto (bfloat16 where the hardware computes in it)"
+        "auto",
+        "of the frozen trunk: float32, bfloat16, auto (bfloat16 where the hardware computes in it), or int8 (by "
+        "onnxruntime, on processors only; calibrated on training images)",
+    )
+    engine: str = _setting(
+        "auto", "what computes the frozen trunk: torch, onnxruntime (float32 or int8), or auto (torch, except for int8)"
     )
 
     def __post_init__(self) -> None:
@@ -101,8 +108,7 @@ class TrainConfig:
             raise ConfigError(f"device is '{self.device}'", cure="choose auto, cpu, cuda or mps")
         if self.polarity not in ("keep", "fix"):
             raise ConfigError(f"polarity is '{self.polarity}'", cure="choose keep or fix")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ConfigError(f"precision is '{self.precision}'", cure="choose auto, float32 or bfloat16")
+        _check_engine(self.precision, self.engine)
         if self.head == "logistic" and self.unfreeze != "head":
             raise ConfigError(
                 "a logistic regression cannot train a part of the trunk",
@@ -115,6 +121,11 @@ class TrainConfig:
     def picture_side(self) -> int:
         """Side in pixels of the square picture; the trunk sees it whole, or in tiles of `image_size` that overlap."""
         return self.image_size + (self.tiles - 1) * round(self.image_size * (1 - OVERLAP))
+
+    @property
+    def computed_by_onnxruntime(self) -> bool:
+        """Whether onnxruntime computes the frozen trunk, in float32 or int8."""
+        return self.engine == "onnxruntime" or self.precision == "int8"
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, ready for JSON."""
@@ -132,6 +143,15 @@ class TrainConfig:
                 cure=f"use only {', '.join(sorted(known))}",
             )
         return cls(**values)
+
+
+def _check_engine(precision: str, engine: str) -> None:
+    """Raise ConfigError where an engine cannot compute in a precision."""
+    if precision == "int8" and engine == "torch":
+        raise ConfigError("torch does not compute in int8 here", cure="leave --engine out, or use --precision float32")
+    if precision == "bfloat16" and engine == "onnxruntime":
+        cause = "it computes in float32 and int8"
+        raise ConfigError("onnxruntime does not compute in bfloat16", cause=cause, cure="leave --engine out")
 
 
 def _check(entry: Any, value: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, InputError
 from fracturelib.runtime import seeded
-from fracturelib.trunks.frozen import FrozenPart
+from fracturelib.trunks.engine import Engine
+from fracturelib.trunks.frozen import FrozenPart, frozen_copy
 from fracturelib.trunks.pooling import Tiled, innermost, pooled
 from fracturelib.trunks.weights import WeightsOrigin, load_trunk, requested_weights, usual_size
 
@@ -96,6 +98,7 @@ class FractureClassifier(nn.Module):
         self.trained_modules: list[str] = []  # names of trunk modules above the frozen boundary
         self.still_norms = False  # keep batch norm above the boundary in eval mode too: its statistics stay
         self.precision = "float32"  # of the frozen part; see `choose_precision`
+        self.engine: Engine | None = None  # computes the frozen part in the place of torch
         self.freeze()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -129,9 +132,30 @@ class FractureClassifier(nn.Module):
     def frozen_features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, S, S) → float32 features (B, F), or maps (B, C, H, W) at the frozen boundary.
 
-        Computed in the precision that `precision` means on this device, with batch norm folded into the convolutions.
+        Computed by the `engine`, where there is one; else in the precision that `precision` means on this device, with
+        batch norm folded into the convolutions.
+
+        Raises:
+            ConfigError: int8 without an engine.
         """
+        if self.engine is not None:
+            return self.engine(images)
         return self._frozen(images, precision=self.precision)
+
+    def frozen_copy(self) -> nn.Module:
+        """A float32 copy of the frozen part on the CPU, batch norm folded, for export; it shares nothing."""
+        copied = frozen_copy(self._frozen.lower or nn.Identity(), torch.float32)
+        return copied.cpu().to(memory_format=torch.contiguous_format)
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """For one block torch computes everything in float32, whatever engine and precision are set."""
+        usual = self.engine, self.precision
+        self.engine, self.precision = None, "float32"
+        try:
+            yield
+        finally:
+            self.engine, self.precision = usual
 
     def frozen_fingerprint(self) -> str:
         """SHA-256 over the tensors of the frozen part."""
@@ -163,7 +187,7 @@ class FractureClassifier(nn.Module):
     def freeze(self) -> Self:
         """Freeze the whole trunk: no gradients, eval mode."""
         self.trained_modules = []
-        self._frozen = FrozenPart(self.trunk, None, fast=self.fast)
+        self._frozen, self.engine = FrozenPart(self.trunk, None, fast=self.fast), None
         self.trunk.requires_grad_(False)
         return self.train(self.training)
 
@@ -247,7 +271,7 @@ def build_model(config: TrainConfig, *, weights: str | None = None, fast: bool =
     head = build_head(config, _width(trunk.eval(), config))
     # channels-last: the same numbers to rounding, and about a third faster convolutions on CPUs
     model = FractureClassifier(trunk.to(memory_format=torch.channels_last), head, origin, fast=fast)
-    model.precision = config.precision
+    model.precision = "float32" if config.engine == "onnxruntime" and config.precision == "auto" else config.precision
     if config.unfreeze != "head":
         model.unfreeze(config.unfreeze)
     return model.eval()

@@ -42,12 +42,14 @@ from fracturelib.features import (
     DEFAULT_LIMIT,
     FeatureBank,
     FeatureDataset,
+    check_engine,
     compute_features,
     feature_loaders,
     feature_shape,
 )
 from fracturelib.loaders import Loaders, RadiographDataset, TableLoader, make_loader, make_loaders, share
 from fracturelib.model import FractureClassifier, build_model
+from fracturelib.prediction.engines import difference_to_float32, give_engine
 from fracturelib.prediction.nearest import Case, nearest_cases
 from fracturelib.prediction.reference import compare_with_training
 from fracturelib.report import Tested, write_model_card, write_report
@@ -127,6 +129,8 @@ def train_run(
         start = _prepare(config, folder, table, options, make_split=make_split, keep_conflicts=keep_conflicts)
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, start.record)
+        if config.computed_by_onnxruntime:
+            start.record["engine"] = give_engine(start.model, table, config)
         _open_folder(folder, start.record)
         trained = _train(start, folder / CHECKPOINT, bank, resume=resume, on_epoch=on_epoch)
         if not is_first():  # of several processes; the first one judges and writes
@@ -175,6 +179,8 @@ def _prepare(
     choose_threshold(to_be_judged, rule=config.threshold)
     choose_limit(to_be_judged, guarantee=config.guarantee)
     model = build_model(config)
+    if config.computed_by_onnxruntime:
+        check_engine(model, config)
     record = new_record(config, table, model, folder)
     if rank_and_size()[1] > 1:
         record |= _for_processes(model)
@@ -249,6 +255,9 @@ def _judge(start: _Start, trained: _Trained) -> tuple[Tested, pd.DataFrame]:
     facts["limit"] = choose_limit(validation, guarantee=config.guarantee)
     facts["combination"] = choose_combination(validation)
     facts["novelty"] = {"limit": trained.reference.limit, "usual": trained.reference.usual}
+    if start.model.engine is not None:
+        difference = difference_to_float32(start.model, start.table, config)
+        facts["engine"] = {**start.record["engine"], "difference": difference}
     facts |= {name: history.attrs[name] for name in ("best_epoch", "stopped_early")}
     cases = _nearest_of_shown(start.model, trained.reference, config, start.table, predictions, threshold)
     record = {**start.record, **facts}

@@ -145,7 +145,7 @@ def gathered(value: Any) -> list[Any]:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """What `TrainConfig.precision` means on a device: ``float32`` or ``bfloat16``.
+    """What `TrainConfig.precision` means on a device: ``float32``, ``bfloat16`` or ``int8``.
 
     "auto" is bfloat16 where the hardware multiplies in it (NVIDIA GPUs from Ampere on, x86 with AVX512_BF16 or AMX,
     ARM with its bf16 instructions); emulated, it would be slower than float32.

@@ -130,10 +130,22 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
     if not is_first():
         return
     print(f"\nTrunk:  {run.model.origin.detail}")
+    if run.record.get("engine"):
+        print(_engine(run.record["engine"]))
     print(f"Epoch kept: {run.record['best_epoch']}; threshold {run.threshold:.3f}, chosen on validation images")
     print(_probabilities(run))
     print_metrics(run.metrics, config.data)
     print(f"\nReport: {folder / 'report.html'}\nRun:    {folder}\n{NOTICE}")
+
+
+def _engine(engine: dict) -> str:
+    """What computed the trunk, and how far that is from float32."""
+    found = engine["difference"]
+    return (
+        f"Engine: {engine['precision']} by {engine['runtime']} {engine['version']}; to float32 a mean cosine of "
+        f"{found['cosine_mean']:.4f}, AUC {found['auc']:.3f} instead of {found['auc_float32']:.3f} "
+        f"({found['pictures']} validation pictures)"
+    )
 
 
 def _probabilities(run: Run) -> str:

@@ -144,6 +144,7 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
         "form": hashlib.sha256(repr(model.trunk).encode()).hexdigest(),  # what has no weights: pooling, tiles
         "until": model.trained_modules[0] if model.trained_modules else "features",
         "precision": f"{choose_precision(model.precision, device)} on {device.type}",
+        **({"engine": model.engine.identity} if model.engine is not None else {}),
         "transform": describe_transform(dataset.transform),
         "seed": dataset.seed if is_random(steps) else None,
         "side": dataset.side,
@@ -155,13 +156,18 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
 def _keys(dataset: RadiographDataset) -> np.ndarray:
     """The content of every image and, where it is changed at random, the name that its random stream is made from."""
     paths = dataset.table["path"].tolist()
-    if "sha256" in dataset.table:
-        contents = dataset.table["sha256"].tolist()
-    else:
-        contents = [hashlib.sha256((dataset.root / path).read_bytes()).hexdigest() for path in paths]
-    contents = [
-        content if polarity == Polarity.KEEP else f"{content} {polarity}"
-        for content, polarity in zip(contents, polarities(dataset.table), strict=True)
-    ]
     steps, _ = split_transform(dataset.transform)
-    return image_keys(contents, paths if is_random(steps) else [""] * len(paths))
+    return image_keys(contents(dataset), paths if is_random(steps) else [""] * len(paths))
+
+
+def contents(dataset: RadiographDataset) -> list[str]:
+    """SHA-256 (hex) of every image's file, with a word where its greys are turned."""
+    if "sha256" in dataset.table:
+        hashes = dataset.table["sha256"].tolist()
+    else:
+        files = [dataset.root / path for path in dataset.table["path"]]
+        hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return [
+        content if polarity == Polarity.KEEP else f"{content} {polarity}"
+        for content, polarity in zip(hashes, polarities(dataset.table), strict=True)
+    ]

@@ -231,6 +231,7 @@ def _training(record: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any
     stopped = record.get("stopped_early", history.attrs.get("stopped_early", False))
     sentence = f"{len(history)} epochs" + (", then stopped early" if stopped else "")
     sentence += f"; the weights of epoch {best} were kept." if best is not None else "."
+    sentence += _engine_told(record.get("engine"))
     settings = [[name, str(value)] for name, value in record.get("config", {}).items()]
     about = {**record.get("versions", {}), **_flat(record.get("machine", {}))}
     return {
@@ -242,6 +243,22 @@ def _training(record: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any
             ["library or machine", "version"], [[name, str(value)] for name, value in about.items()], wide=1
         ),
     }
+
+
+def _engine_told(engine: Mapping[str, Any] | None) -> str:
+    """How onnxruntime computed the trunk, and what that changed; nothing for a run of torch."""
+    if not engine:
+        return ""
+    said = f" The frozen trunk was computed in {engine['precision']} by {engine['runtime']} {engine['version']}"
+    if engine.get("pictures"):
+        said += f", calibrated on {len(engine['pictures'])} training pictures ({engine['method']})"
+    if not (found := engine.get("difference")):
+        return f"{said}."
+    return (
+        f"{said}. On {found['pictures']} validation pictures its features have a mean cosine of "
+        f"{found['cosine_mean']:.4f} to those of float32 (the least: {found['cosine_least']:.4f}), and the AUC is "
+        f"{number(found['auc'])} instead of {number(found['auc_float32'])}."
+    )
 
 
 def _flat(machine: Any) -> dict[str, Any]:

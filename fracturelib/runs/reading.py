@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from fracturelib.catalog import DataOptions
 from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError, RunError, RunWarning, WeightsError
+from fracturelib.errors import ConfigError, FracturelibError, RunError, RunWarning, WeightsError
 from fracturelib.evaluation import calibrated, threshold_on
 from fracturelib.evaluation.similarity import Reference
 from fracturelib.files.places import found_from
@@ -25,8 +25,10 @@ from fracturelib.runs import schema
 from fracturelib.runs.pictures import PICTURES, among_learnt
 from fracturelib.runs.reference import FEATURES, TRAINING, VALIDATION, read_reference, read_validation
 from fracturelib.runs.selftest import SELF_TEST, SelfTest, run_self_test
-from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
+from fracturelib.runs.writing import ENGINE, MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
 from fracturelib.runtime import choose_device, choose_precision
+from fracturelib.trunks.engine import RUNTIME, Engine
+from fracturelib.trunks.onnx_graphs import needed
 
 FIRST_FORMAT = "fracturelib run 1"  # without hashes
 SECOND_FORMAT = "fracturelib run 2"  # its threshold and its predictions are on the scale of the network
@@ -120,6 +122,8 @@ def load_run(folder: str | Path) -> Run:
     history.attrs |= {"best_epoch": record["best_epoch"], "stopped_early": record["stopped_early"]}
     model = _rebuild(config, record, folder)
     _load_model(model, folder / MODEL)
+    if record.get("engine"):
+        model.engine = _load_engine(folder, record, model)
     if record["format"] == RUN_FORMAT:
         _check_numbers(folder, record, model.eval())
     return Run(folder, config, record, model.eval(), history, metrics)
@@ -281,6 +285,24 @@ def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> Fract
     if record.get("precision") == "float32":
         model.precision = "float32"
     return model
+
+
+def _load_engine(folder: Path, record: dict[str, Any], model: FractureClassifier) -> Engine:
+    """The engine that the run wrote, if it is that of this trunk; onnxruntime must be there."""
+    needed(RUNTIME)  # its absence is no fault of the run
+    check_file(folder, record, ENGINE)
+    try:
+        engine = Engine((folder / ENGINE).read_bytes())
+    except (FracturelibError, OSError) as error:
+        raise RunError(
+            f"{ENGINE} of this run cannot be used",
+            file=folder / ENGINE,
+            cause=f"it is missing or damaged ({' '.join(str(error).split())[:200]})",
+            cure="restore it from a copy, or train again under another --name",
+        ) from error
+    if engine.facts.get("frozen_sha256") != model.frozen_fingerprint() or engine.precision != record["precision"]:
+        _changed(folder / ENGINE)
+    return engine
 
 
 def _load_model(model: FractureClassifier, file: Path) -> None:

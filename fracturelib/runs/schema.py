@@ -48,7 +48,7 @@ DIGEST = Is(str, pattern="[0-9a-f]{64}")
 
 
 # settings that runs of the formats before do not know
-_LATER = ("fit", "guarantee", "head", "polarity", "pool", "tiles", "trunk_rate", "weight_decay")
+_LATER = ("engine", "fit", "guarantee", "head", "polarity", "pool", "tiles", "trunk_rate", "weight_decay")
 
 
 def _of_setting(entry: Any) -> Is:
@@ -73,6 +73,7 @@ RECORD = {  # config.json of a run that has begun
         "options": Is(dict, optional=True),
     },
     "precision": TEXT_OR_NOT,
+    "engine": Is(dict, optional=True),  # where onnxruntime computes the trunk: how it was made, and what that changes
     "files": Is(dict, optional=True),
 }
 FINISHED = {  # what training adds

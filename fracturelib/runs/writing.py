@@ -30,6 +30,7 @@ RUN_FORMAT = "fracturelib run 3"
 RECORD_FILE = "config.json"
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
+ENGINE = "trunk.onnx"  # where onnxruntime computes the frozen trunk
 PREDICTIONS = "predictions.csv"
 
 
@@ -62,7 +63,7 @@ def new_record(config: TrainConfig, table: pd.DataFrame, model: FractureClassifi
         },
         "versions": library_versions(),
         "machine": describe_machine(),
-        "precision": choose_precision(config.precision, choose_device(config.device)),
+        "precision": choose_precision(model.precision, choose_device(config.device)),
     }
 
 
@@ -96,6 +97,9 @@ def write_run(
     write_pictures(folder, table)
     write_reference(folder, reference, validation)
     write_self_test(folder, model, record["config"]["image_size"])
+    if model.engine is not None:
+        with replaced(folder / ENGINE) as partial:
+            partial.write_bytes(model.engine.content)
     with replaced(folder / MODEL) as partial:
         partial.write_bytes(save(model.trained_state()))
         hashes = {

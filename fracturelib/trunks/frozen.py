@@ -8,6 +8,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from fracturelib.errors import ConfigError
 from fracturelib.runtime import choose_precision
 from fracturelib.trunks.state import state_fingerprint
 
@@ -43,7 +44,7 @@ class FrozenPart:
         if not self.fast:
             return self.lower(images)
         if precision not in self._copies:
-            dtype = getattr(torch, choose_precision(precision, images.device))
+            dtype = _dtype(choose_precision(precision, images.device))
             self._copies[precision] = frozen_copy(self.lower, dtype), dtype
         copied, dtype = self._copies[precision]
         return copied(images.to(dtype=dtype).contiguous(memory_format=torch.channels_last)).float()
@@ -55,6 +56,13 @@ class FrozenPart:
     def fingerprint(self) -> str:
         """SHA-256 over the tensors of the frozen part."""
         return state_fingerprint(self.lower or nn.Identity())
+
+
+def _dtype(precision: str) -> torch.dtype:
+    if precision == "int8":
+        cause, cure = "its engine was not made", "model.engine = make_engine(…), or another precision"
+        raise ConfigError("the trunk computes in int8 only by an engine", cause=cause, cure=cure)
+    return getattr(torch, precision)
 
 
 def traced(network: nn.Module) -> nn.Module:
