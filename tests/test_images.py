@@ -23,6 +23,8 @@ from PIL import Image, ImageFile, ImageOps
 
 from fracturelib.errors import ImageError
 from fracturelib.images import formats, inspect_image, iterate_images, measure_grey, read_radiograph
+from fracturelib.images.photographs import colour_of
+from fracturelib.images.reading import read_picture
 from tests.helpers.trees import tiny_radiograph
 
 RNG = np.random.default_rng(0)
@@ -577,3 +579,47 @@ def test_reduced_decoding_of_the_large_radiographs(real_data: Path) -> None:
     for path in large:
         whole, reduced = read_radiograph(path), read_radiograph(path, target_side=224)
         assert 224 <= min(reduced.shape) < min(whole.shape)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode", "options"),
+    [
+        *((".jpg", "RGB", {"quality": 90, "subsampling": kind}) for kind in (0, 1, 2)),
+        (".jpg", "RGB", {"progressive": True}),
+        (".jpg", "RGB", {"keep_rgb": True}),
+        (".jpg", "CMYK", {}),
+        (".jpg", "L", {}),
+        *((".png", mode, {}) for mode in ("RGB", "RGBA", "P", "L", "I;16")),
+        (".tif", "RGB", {}),
+        (".tif", "YCbCr", {}),
+        (".webp", "RGB", {}),
+    ],
+)
+@pytest.mark.parametrize("target", [40, 224])
+def test_grey_and_colour_of_one_decoding_are_those_of_two(tmp_path, suffix, mode, options, target):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (10, 13, 3), np.uint8)
+    image = Image.fromarray(coarse).resize((520, 400), Image.Resampling.BICUBIC)
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 200)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    image.save(tmp_path / f"one{suffix}", **options)
+    found = read_picture(tmp_path / f"one{suffix}", target_side=target)
+    np.testing.assert_array_equal(found.grey, read_radiograph(tmp_path / f"one{suffix}", target_side=target))
+    assert not found.truncated
+    assert found.colour == pytest.approx(colour_of((tmp_path / f"one{suffix}").read_bytes()), abs=2)
+    assert (found.colour > 20) == (mode not in ("L", "I;16"))
+
+
+def test_a_colour_jpeg_that_ends_early_is_read_as_far_as_it_goes(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    picture.save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    found = read_picture(tmp_path / "cut.jpg", target_side=224)
+    assert found.truncated
+    np.testing.assert_array_equal(found.grey, read_radiograph(tmp_path / "cut.jpg", target_side=224))
+    with pytest.raises(ImageError, match="ends early"):
+        read_picture(tmp_path / "cut.jpg", target_side=224, strict=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
@@ -21,7 +22,7 @@ from fracturelib.evaluation.similarity import make_reference
 from fracturelib.pipeline import train_run
 from fracturelib.prediction import Limits, predict_files
 from fracturelib.prediction.answers import Group, doubt_about
-from fracturelib.prediction.nearest import nearest_cases
+from fracturelib.prediction.nearest import features_of, nearest_cases
 from fracturelib.prediction.watching import Subject, watch
 from fracturelib.runs import load_run, repeat_self_test, write_record
 from fracturelib.runs.schema import digest_of
@@ -255,6 +256,27 @@ def test_watch_is_quiet_on_the_same_kind_and_tells_brighter_pictures(run, home, 
     assert found.loc[Subject.SIZE, "difference"] == pytest.approx(0)
     assert main(["watch", str(run.folder), str(tmp_path)]) == 1
     assert "CHANGED" in capsys.readouterr().out
+
+
+def test_watch_asks_the_trunk_once_for_predictions_and_resemblances(home, monkeypatch):
+    run = load_run(home / "runs" / "r")
+    regions = np.where(np.arange(len(run.reference.table)) % 2, "hand", "foot")
+    run.__dict__["reference"] = replace(run.reference, table=run.reference.table.assign(region=regions))
+    known = run.reference.vote(features_of(run.model, run.config, _files(home / "data" / "train")), "region")
+    run.__dict__["validation"] = run.validation.assign(nearest_region=(known * 2)[: len(run.validation)])
+    usual, passed = run.model.frozen_features, []
+    monkeypatch.setattr(run.model, "frozen_features", lambda images: passed.append(len(images)) or usual(images))
+    predict_files(run, [home / "data" / "val"])
+    alone = sum(passed)
+    found = watch(run, home / "data" / "val")
+    assert alone > 0 and sum(passed) == 2 * alone
+    shares = found[found["subject"] == Subject.GROUP].set_index("detail")["new"]
+    nearest = run.reference.vote(features_of(run.model, run.config, _files(home / "data" / "val")), "region")
+    assert shares["region: hand"] == pytest.approx(np.mean([name == "hand" for name in nearest]))
+
+
+def _files(folder):
+    return sorted(folder.rglob("*.png"))
 
 
 def test_watch_needs_pictures_and_a_run_that_kept_some(run, folder, home, tmp_path, capsys):

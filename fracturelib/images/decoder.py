@@ -18,7 +18,8 @@ class Decoder(Protocol):
         reduces: whether `grey` can decode a smaller picture faster.
 
     A decoder of a format with several pictures in a file says how many as `frames` (the first is read), and one of
-    DICOM has `tags`.
+    DICOM has `tags`. One of a format with colours has `grey_and_colour`, which adds to `grey` how far the channels
+    differ.
     """
 
     @property

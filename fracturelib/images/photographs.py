@@ -27,6 +27,8 @@ _JPEG_END = b"\xff\xd9"
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
 _MINISWHITE = 0
 _EXIF_ORIENTATION = 0x0112
+_REDUCING = ("JPEG", "MPO")
+_COLOURED = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 _SMALL = 64  # pixels on the side of a picture whose colours are looked at
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, the weights of Pillow's own conversion
 
@@ -48,7 +50,7 @@ class _Photograph:
         self._data = data
         image = _header(data)
         self.size, self.mode, self.bit_depth = image.size, image.mode, _bit_depth(image)
-        self.reduces = image.format in ("JPEG", "MPO")
+        self.reduces = image.format in _REDUCING
         self._problem = _misread(image)
 
     def grey(self, target_side: int | None) -> tuple[NDArray[np.uint8], bool]:
@@ -56,24 +58,41 @@ class _Photograph:
             cure = "save it as PNG or as a plain little-endian TIFF"
             raise ImageError(f"a TIFF variant that is not supported ({self._problem})", cure=cure)
         try:
-            return _upright_grey(self._data, target_side), False
+            return _decoded(self._data, target_side, "L")[0], False
         except OSError:
             if not self.reduces:
                 raise
         # As Pillow does under LOAD_TRUNCATED_IMAGES: once libjpeg sees an end marker, it fills the rest.
-        return _upright_grey(self._data + _JPEG_END, target_side), True
+        return _decoded(self._data + _JPEG_END, target_side, "L")[0], True
+
+    def grey_and_colour(self, target_side: int | None) -> tuple[NDArray[np.uint8], bool, float]:
+        """What `grey` gives, and how far the channels differ (`colour_of`): of one decoding, where that is possible."""
+        try:
+            if self._problem is None and self.mode in _COLOURED:
+                grey, image = _decoded(self._data, target_side, "YCbCr")  # its Y is what L would be
+                return grey, False, _colour(image)
+        except Exception:  # it ends early, or has no such channels: `grey` deals with that
+            pass
+        return *self.grey(target_side), colour_of(self._data)
 
 
 def colour_of(data: bytes) -> float:
     """Mean difference between the largest and the smallest channel of a picture, 0…255; 0 where it is grey."""
     try:
         image = _header(data)
-        if image.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+        if image.mode not in _COLOURED:
             return 0.0
         image.draft("RGB", (_SMALL, _SMALL))  # a no-op for anything but JPEG
-        small = np.asarray(image.convert("RGB").resize((_SMALL, _SMALL), Image.Resampling.BOX), dtype=float)
+        return _colour(image)
     except Exception:  # Pillow's plugins raise a dozen kinds; whoever reads the picture says what is wrong with it
         return 0.0
+
+
+def _colour(image: Any) -> float:
+    """`colour_of` a loaded image."""
+    if image.mode == "YCbCr":  # small first, since the conversion takes longer
+        image = image.resize((_SMALL, _SMALL), Image.Resampling.BOX)
+    small = np.asarray(image.convert("RGB").resize((_SMALL, _SMALL), Image.Resampling.BOX), dtype=float)
     return float((small.max(axis=2) - small.min(axis=2)).mean())
 
 
@@ -91,15 +110,18 @@ def _misread(image: Any) -> str | None:
     return "compressed big-endian" if swapped else None
 
 
-def _upright_grey(data: bytes, target_side: int | None) -> NDArray[np.uint8]:
-    """Decode, make grey and turn upright."""
+def _decoded(data: bytes, target_side: int | None, channels: str) -> tuple[NDArray[np.uint8], Any]:
+    """The picture in grey and upright, (H, W), and the image as it was loaded.
+
+    With a `target_side` a colour JPEG may be decoded smaller, to one channel ("L") or three ("YCbCr").
+    """
     image = _header(data)
     if target_side is not None:
-        image.draft("L", (target_side, target_side))  # a no-op for anything but JPEG
+        image.draft(channels, (target_side, target_side))  # a no-op for anything but JPEG
     rawmode, wide = _rawmode(image), _bit_depth(image) == 16 and image.mode in ("RGB", "RGBA")
     image.load()
     grey = _grey_of_wide_colour(data, premultiplied="a;" in rawmode) if wide else _grey(image, rawmode)
-    return np.ascontiguousarray(_upright(grey, _orientation(image)))
+    return np.ascontiguousarray(_upright(grey, _orientation(image))), image
 
 
 def _grey(image: Any, rawmode: str) -> NDArray[np.uint8]:
@@ -115,6 +137,8 @@ def _grey(image: Any, rawmode: str) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode == "YCbCr" and image.format in _REDUCING:
+        return np.asarray(image.getchannel("Y"))
     if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))

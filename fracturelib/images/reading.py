@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from fracturelib.images.decoder import Decoder
 from fracturelib.images.dicom import Tags
 from fracturelib.images.formats import open_image
 from fracturelib.images.limits import check_size, read_bytes
-from fracturelib.images.photographs import colour_of
 from fracturelib.images.polarity import Polarity, is_turned, looks_inverted
 
 READING = 2  # raised when the same file gives other greys than before: features kept from earlier are computed anew
@@ -93,24 +93,59 @@ def read_radiograph(
         DataWarning: a DICOM file has several frames.
     """
     try:
-        data = read_bytes(path)
-        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-            cause, cure = "it was replaced while the program ran", "start again, with files that stay as they are"
-            raise ImageError("the file changed since the data set was read", cause=cause, cure=cure)
-        decoder = open_image(data)
-        if _frames(decoder) > 1:  # without the file's name: the same warning is then shown once
-            warnings.warn("a file holds several pictures: the first one is read", DataWarning, stacklevel=2)
+        decoder = _opened(path, sha256)
         pixels, truncated = _decode(decoder, target_side)
     except ImageError as error:
         raise error.at(path) from error.__cause__
     if truncated and strict:
-        raise ImageError(
-            "the JPEG ends early",
-            file=path,
-            cause="an interrupted copy or download",
-            cure="fetch the file again, or read it without the strict setting",
-        )
+        raise _ends_early(path)
     return 255 - pixels if is_turned(pixels, polarity) else pixels
+
+
+class Picture(NamedTuple):
+    """A file as `predict` sees it: grey (H, W), whether it ends early, and its colour.
+
+    `colour` is how far its channels differ on average, 0…255: 0 for grey pictures and formats without colour.
+    """
+
+    grey: NDArray[np.uint8]
+    truncated: bool
+    colour: float
+
+
+def read_picture(path: str | Path, *, target_side: int, strict: bool = False, polarity: str = Polarity.KEEP) -> Picture:
+    """What `read_radiograph` gives, and the colour beside it: of one reading and, where possible, one decoding."""
+    try:
+        decoder = _opened(path, None)
+        way: Any = getattr(decoder, "grey_and_colour", None)
+        found = _decode(decoder, target_side, way) if way else (*_decode(decoder, target_side), 0.0)
+    except ImageError as error:
+        raise error.at(path) from error.__cause__
+    picture = Picture(*found)
+    if picture.truncated and strict:
+        raise _ends_early(path)
+    return picture._replace(grey=255 - picture.grey) if is_turned(picture.grey, polarity) else picture
+
+
+def _opened(path: str | Path, sha256: str | None) -> Decoder:
+    """The decoder of a file, if it is the one whose hash is given."""
+    data = read_bytes(path)
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        cause, cure = "it was replaced while the program ran", "start again, with files that stay as they are"
+        raise ImageError("the file changed since the data set was read", cause=cause, cure=cure)
+    decoder = open_image(data)
+    if _frames(decoder) > 1:  # without the file's name: the same warning is then shown once
+        warnings.warn("a file holds several pictures: the first one is read", DataWarning, stacklevel=3)
+    return decoder
+
+
+def _ends_early(path: str | Path) -> ImageError:
+    return ImageError(
+        "the JPEG ends early",
+        file=path,
+        cause="an interrupted copy or download",
+        cure="fetch the file again, or read it without the strict setting",
+    )
 
 
 def inspect_image(path: str | Path, *, polarity: str = Polarity.KEEP) -> ImageFacts:
@@ -158,25 +193,16 @@ def _frames(decoder: Decoder) -> int:
     return getattr(decoder, "frames", 1)
 
 
-def measure_colour(path: str | Path) -> float:
-    """How far the channels of a picture differ on average, 0…255: 0 for grey ones and for formats without colour.
-
-    Raises:
-        ImageError: the file cannot be read, or is too large.
-    """
-    return colour_of(read_bytes(path))
-
-
 def _mean_and_spread(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     scaled = pixels / 255
     return float(scaled.mean()), float(scaled.std())
 
 
-def _decode(decoder: Decoder, target_side: int | None) -> tuple[NDArray[np.uint8], bool]:
-    """Pixels, uint8 (H, W), and whether the file ended early."""
+def _decode(decoder: Decoder, target_side: int | None, way: Any = None) -> Any:
+    """Pixels, uint8 (H, W), and whether the file ended early; or what another way of the decoder's gives."""
     check_size(*decoder.size)
     try:
-        return decoder.grey(target_side)
+        return (way or decoder.grey)(target_side)
     except ImageError:
         raise
     except Exception as error:  # every decoder has its own kinds of error for damaged files

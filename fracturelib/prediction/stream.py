@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan, nan
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torchvision.transforms import v2
 from tqdm import tqdm
 
@@ -21,8 +22,8 @@ from fracturelib.catalog.naming import class_label
 from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.errors import DataWarning, ImageError
 from fracturelib.evaluation import Combination, calibrated
-from fracturelib.images import FORMAT_NAMES, iterate_images, read_radiograph
-from fracturelib.images.reading import measure_colour
+from fracturelib.images import FORMAT_NAMES, iterate_images
+from fracturelib.images.reading import read_picture
 from fracturelib.prediction.answers import Group, GroupAnswer, Limits, doubt_about
 from fracturelib.prediction.identity import IDS, Identities
 from fracturelib.runs import Run
@@ -79,6 +80,7 @@ def predict_stream(
     groups: Groups | None = None,
     options: DataOptions = DEFAULTS,
     polarity: str | None = None,
+    on_features: Callable[[NDArray[np.float32]], None] | None = None,
 ) -> Iterator[Predicted]:
     """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
 
@@ -90,6 +92,7 @@ def predict_stream(
         groups: collects patients and studies, files that cannot be read included.
         options: how folders are read, for the ids of patients and studies; numbers stand for them unless it keeps them.
         polarity: "keep" or "fix" pictures that look inverted; default: as in training.
+        on_features: called with what the trunk gives (B, F) for every batch of rows, before these are yielded.
 
     Yields:
         One row per readable file, in the order of the files.
@@ -117,7 +120,7 @@ def predict_stream(
     )
     for batch in batches:
         troubles.note(batch)
-        rows = iter(looker.look([one for one in batch if one.image is not None]))
+        rows = iter(looker.look([one for one in batch if one.image is not None], on_features))
         for one in batch:
             ids = identities.of(one.file)
             row = None if one.image is None else next(rows)._replace(patient_id=ids[0], study_id=ids[1])
@@ -176,12 +179,16 @@ class _Looker:
         self._run, self._limits, self._device = run, limits, device
         run.model.to(device).eval()
 
-    def look(self, usable: Sequence[_Read]) -> Iterator[Predicted]:
+    def look(
+        self, usable: Sequence[_Read], on_features: Callable[[NDArray[np.float32]], None] | None
+    ) -> Iterator[Predicted]:
         """One row per picture, without ids."""
         if not usable:
             return
         grey = torch.stack([one.image for one in usable if one.image is not None])  # all of them; said for the types
         features = self._features(grey)
+        if on_features is not None:
+            on_features(features.float().cpu().numpy())
         raw = self._run.model.predict_proba(features).float().cpu().numpy()
         found = calibrated(pd.DataFrame({"probability": raw}), self._run.temperature)
         distances, doubts = self._compare(features, grey)
@@ -218,18 +225,13 @@ class _Looker:
 
 
 def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool, polarity: str) -> _Read:
-    truncated = False
     try:
-        picture = read_radiograph(file, target_side=side, strict=True, polarity=polarity)
-    except ImageError:
+        found = read_picture(file, target_side=side, strict=strict, polarity=polarity)
+    except ImageError as error:
         if strict:
             raise
-        truncated = True
-    try:
-        picture = read_radiograph(file, target_side=side, polarity=polarity) if truncated else picture
-        return _Read(file, grey(picture), doubt_about(picture, measure_colour(file)), truncated=truncated)
-    except ImageError as error:
         return _Read(file, None, problem=error.what, kind=error.kind)
+    return _Read(file, grey(found.grey), doubt_about(found.grey, found.colour), truncated=found.truncated)
 
 
 @dataclass

@@ -23,9 +23,8 @@ from fracturelib.evaluation import units_of, wilson_interval
 from fracturelib.evaluation.intervals import verdict_on
 from fracturelib.images import inspect_image, iterate_images
 from fracturelib.prediction.identity import Identities
-from fracturelib.prediction.nearest import features_of
 from fracturelib.prediction.reference import GROUPS, MEASURES
-from fracturelib.prediction.stream import predict_files, run_limits
+from fracturelib.prediction.stream import Predicted, predict_stream, run_limits
 from fracturelib.runs import Run
 from fracturelib.runtime import available_cores
 from fracturelib.writing.verdicts import Answer, Verdict
@@ -189,14 +188,16 @@ def _new_pictures(run: Run, folder: Path) -> pd.DataFrame:
             cure=f"give a folder with at least {FEWEST} radiographs",
         )
     files = [file for file, good in zip(files, usable, strict=True) if good]
-    found = predict_files(run, files).drop(columns="path").join(facts.loc[usable, [*MEASURES]].reset_index(drop=True))
+    features: list[NDArray[np.float32]] = []
+    rows = predict_stream(run, files, on_features=features.append)
+    found = pd.DataFrame(rows, columns=Predicted._fields).drop(columns="path")
+    found = found.join(facts.loc[usable, [*MEASURES]].reset_index(drop=True))
     ids = Identities([folder])
     patients = pd.Series([ids.of(file)[0] for file in files])
     found["unit"] = pd.factorize(patients.where(patients != "", pd.Series(map(str, files))))[0]
     found["device"] = [ids.device(file) for file in files]
     groups = [] if run.reference is None else [group for group in GROUPS if group in run.reference.table]
     if run.reference is not None and groups:
-        features = features_of(run.model, run.config, files)
         for group in groups:
-            found[f"nearest_{group}"] = run.reference.vote(features, group)
+            found[f"nearest_{group}"] = run.reference.vote(np.concatenate(features), group)
     return found
