@@ -13,6 +13,7 @@ image times 1,200 training and 240 validation images; memory is measured with sm
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -39,6 +40,7 @@ from fracturelib.features import FeatureBank, FeatureDataset, compute_features, 
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import build_model
 from fracturelib.prediction import predict_files
+from fracturelib.prediction.engines import give_engine
 from fracturelib.runs import Run
 from fracturelib.runtime import available_cores, choose_device, choose_precision
 from fracturelib.simulation import ensure_simulated
@@ -47,6 +49,8 @@ from fracturelib.transforms import eval_transform
 
 CONFIG = TrainConfig(weights="distilled", epochs=10, patience=10, device="cpu")
 RETRAINED, VALIDATED = 1200, 240  # images of the re-training row
+FLAGS = ("avx2", "avx512_f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "neon", "bf16")
+EMPTY = pd.DataFrame()
 MEMORY_SIDE = 32  # pixels; what is kept per image does not depend on it
 
 
@@ -151,6 +155,49 @@ def prediction_rows(files: list[Path], pairs: int) -> list[dict]:
     ]
 
 
+def engine_rows(loaders: Loaders, files: list[Path], pairs: int) -> list[dict]:
+    """The trunk as torch and as onnxruntime compute it, in turns; then `predict` in int8 against the plain loop."""
+    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
+        print('onnxruntime is not installed: its rows are left out (pip install -e ".[onnx]")')
+        return []
+    kinds = {
+        "torch float32": {"precision": "float32"},
+        "torch bfloat16": {"precision": "bfloat16"},
+        "onnxruntime float32": {"engine": "onnxruntime"},
+        "onnxruntime int8": {"precision": "int8"},
+    }
+    configs = {kind: replace(CONFIG, **settings) for kind, settings in kinds.items()}
+    models = {kind: build_model(config) for kind, config in configs.items()}
+    for kind, config in configs.items():
+        if config.computed_by_onnxruntime:
+            give_engine(models[kind], loaders.train.dataset.table, config)
+    batch = next(iter(loaders.val))[0].repeat(32, 1, 1, 1)[:32].contiguous(memory_format=torch.channels_last)
+    opponent, run = plain_model(CONFIG), Run(Path(), CONFIG, {"threshold": 0.5}, models["onnxruntime int8"], EMPTY, {})
+    speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    own, plain = [], []
+    for model in models.values():
+        model.predict_proba(batch)  # the first call makes the fast copy
+    for _ in range(pairs):
+        for kind, model in models.items():
+            speeds[kind].append(len(batch) / timed(model.predict_proba, batch)[0])
+        own.append(len(files) / timed(predict_files, run, files)[0])
+        plain.append(len(files) / timed(plain_prediction, opponent, files, CONFIG)[0])
+    turns = list(zip(*speeds.values(), strict=True))
+    int8 = speeds["onnxruntime int8"]
+    rows = [ratios(f"bare trunk, {kind}: images per second", found, 0) for kind, found in speeds.items()]
+    rows += [
+        ratios("bare trunk, int8 against the best of torch: × faster", [turn[3] / max(turn[:2]) for turn in turns], 0),
+        ratios("predict in int8: share of the bare trunk's speed", divided(own, int8), 0),
+        ratios("predict in int8 against the plain loop: × faster", divided(own, plain), 0),
+    ]
+    return [{**one, "bar": ""} for one in rows]  # an offer, not the default
+
+
+def divided(one: list[float], other: list[float]) -> list[float]:
+    """Quotients, turn by turn."""
+    return [mine / theirs for mine, theirs in zip(one, other, strict=True)]
+
+
 def memory_rows(source: Path, counts: tuple[int, int], place: Path) -> list[dict]:
     """Peak memory and time of computing features into a bank, each in a process of its own."""
     results = []
@@ -219,6 +266,7 @@ def few(root: Path, counts: dict[str, int]) -> Loaders:
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; 1 if a bar is missed."""
     parser = options("speed", __doc__, quick="fewer images, and one pair of each")
+    parser.add_argument("--engines", action="store_true", help="only the rows of the trunk's engines")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     settings = parser.parse_args(arguments)
     if settings.worker:
@@ -227,21 +275,24 @@ def main(arguments: list[str] | None = None) -> int:
     quick = settings.quick
     root = ensure_simulated("data/simulated")
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    known = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "neon", "bf16") if capabilities.get(name)]
+    known = [name for name in FLAGS if capabilities.get(name)]
     print(f"processor: {capabilities.get('cpu_name', 'unknown')}, {available_cores()} cores, {' '.join(known)}")
     print(f"precision: {choose_precision('auto', choose_device('cpu'))}; torch threads: {torch.get_num_threads()}")
     if not has_fastai():
         print('fastai is not installed: its rows are left out (pip install -e ".[bench]")')
     with tempfile.TemporaryDirectory(dir="data") as folder:  # on the images' disk, so that links can be made
         place = Path(folder)
+        files = sorted((root / "test").rglob("*.jpg"))[: 32 if quick else 96]
         counts = {"train": 16, "val": 8, "test": 8} if quick else {"train": 60, "val": 12, "test": 96}
         loaders = few(root, counts)
-        rows = training_rows(loaders, 1 if quick else 5, place)
-        rows += precision_rows(loaders)
-        files = sorted((root / "test").rglob("*.jpg"))[: 32 if quick else 96]
-        rows += prediction_rows(files, 1 if quick else 7)
-        rows += memory_rows(root, (200, 1000) if quick else (1000, 100_000), place)
-    rows += start_rows(3 if quick else 7)
+        rows = engine_rows(loaders, files, 1 if quick else 7)
+        if not settings.engines:
+            rows += training_rows(loaders, 1 if quick else 5, place)
+            rows += precision_rows(loaders)
+            rows += prediction_rows(files, 1 if quick else 7)
+            rows += memory_rows(root, (200, 1000) if quick else (1000, 100_000), place)
+    if not settings.engines:
+        rows += start_rows(3 if quick else 7)
     print("QUICK: few images, no result" if quick else "", flush=True)
     return finish(rows, quick=quick, file=settings.json, form=".3f")
 

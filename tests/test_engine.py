@@ -211,7 +211,7 @@ def test_the_record_says_what_computed_it_on_what_it_was_calibrated_and_what_tha
     run = load_run(home / "runs" / "r")
     engine, found = run.record["engine"], run.record["engine"]["difference"]
     assert (engine["runtime"], engine["precision"], engine["method"]) == ("onnxruntime", "int8", "min-max")
-    assert found["pictures"] == 20 and 0.9 < found["cosine_least"] <= found["cosine_mean"] <= 1
+    assert found["pictures"] == 40 and 0.9 < found["cosine_least"] <= found["cosine_mean"] <= 1
     assert 0 <= found["probability_most"] < 0.2 and abs(found["auc"] - found["auc_float32"]) < 0.2
     for page in ("report.html", "MODEL_CARD.md"):
         assert "computed in int8 by onnxruntime" in (run.folder / page).read_text(encoding="utf-8")
@@ -239,7 +239,7 @@ def test_a_machine_without_onnxruntime_says_so(folder, monkeypatch, capsys):
 
 def test_predicting_needs_onnxruntime_alone(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert len(predict_files(load_run(home / "runs" / "r"), [home / "data" / "test"])) == 8
+    assert len(predict_files(load_run(home / "runs" / "r"), [home / "data" / "test"])) == 16
 
 
 def changed(content):
