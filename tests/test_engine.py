@@ -118,14 +118,14 @@ def test_int8_without_its_engine_is_refused():
 def test_a_trunk_without_a_frozen_part_is_refused(tiny_data, tmp_path):
     with pytest.raises(ConfigError, match="all of it is trained"):
         train_run(settings(data=str(tiny_data), precision="int8", unfreeze="conv1"), folder=tmp_path / "runs" / "r")
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "r").exists()
 
 
 def test_a_trunk_that_onnx_has_no_words_for_is_refused(tiny_data, tmp_path):
     config = settings(data=str(tiny_data), precision="int8", tiles=2)
     with pytest.raises(FracturelibError, match="resnet18 in tiles cannot be exported to ONNX"):
         train_run(config, folder=tmp_path / "runs" / "r")
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "r").exists()
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
@@ -135,7 +135,7 @@ def test_a_missing_package_is_named_with_its_extra_before_anything_is_written(
     monkeypatch.setitem(sys.modules, package, None)
     named = ["--data", str(tiny_data), "--runs", str(tmp_path / "runs"), "--weights", "none", "--image-size", "64"]
     assert main(["train", *named, "--name", "r", "--precision", "int8"]) == 2
-    assert "fracturelib[onnx]" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+    assert "fracturelib[onnx]" in capsys.readouterr().err and not (tmp_path / "runs" / "r").exists()
 
 
 def test_another_device_is_refused(tiny_data, monkeypatch):
