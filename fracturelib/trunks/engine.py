@@ -100,6 +100,7 @@ def int8_engine(
 ) -> Engine:
     """An engine that computes in int8, its ranges measured on images (3, S, S); else as `float_engine`.
 
+    The first layer stays in float32: it sees the pictures themselves, whose fine differences a few steps would blur.
     Activations, which ReLU leaves positive, are unsigned. Weights keep seven bits: processors without VNNI add two
     products in 16 bits, and would cut off their sum.
     """
@@ -117,11 +118,17 @@ def int8_engine(
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 reduce_range=True,
+                nodes_to_exclude=_first_layer(graph),
             )
         finally:
             root.setLevel(usual)
         quantized = needed("onnx").load(str(file))
     return Engine(_with_facts(quantized, {"precision": "int8", **facts}))
+
+
+def _first_layer(graph: Any) -> list[str]:
+    """The name of the first convolution, where there is one."""
+    return [node.name for node in graph.graph.node if node.op_type == "Conv"][:1]
 
 
 class _Batches:
