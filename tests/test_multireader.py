@@ -249,6 +249,18 @@ def test_what_cannot_be_compared_is_refused(change, message):
     assert table.equals(before)
 
 
+@pytest.mark.parametrize("options", [{"random": "reader"}, {"covariance": "DeLong"}])
+def test_an_analysis_that_does_not_exist_is_refused_and_never_replaced_by_another(options):
+    with pytest.raises(EvaluationError, match="there is no analysis with"):
+        multireader_analysis(as_table(*a_study()), **options)
+
+
+def test_what_is_left_to_chance_may_be_given_in_words():
+    table = as_table(*a_study())
+    found = multireader_analysis(table, random="readers")
+    assert found.random is Random.READERS and found.p == multireader_analysis(table, random=Random.READERS).p
+
+
 def test_missing_readings_leave_whole_cases_out_if_asked_and_it_is_said():
     scores, truth = a_study()
     table = as_table(scores, truth)

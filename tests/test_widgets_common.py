@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from fracturelib.course.notebook import encode
 from fracturelib.course.widgets import common
 from fracturelib.course.widgets.common import ALIVE, STILL, LivingPage, Panel, ProgressRow
 from fracturelib.course.widgets.live import AtOnce, Cancelled
@@ -31,6 +35,14 @@ def test_a_result_replaces_the_one_before_and_leaves_no_figure_open(panel):
     panel.controls["kind"].value = "b"
     assert panel.result.value.count("<img") == 1 and "b &lt; 2.0" in panel.result.value != first
     assert not plt.get_fignums()
+
+
+def test_a_figure_is_a_white_card_in_any_theme():
+    figure, ax = plt.subplots()
+    ax.set_title("a title")
+    picture = np.asarray(Image.open(io.BytesIO(encode(figure)[0])).convert("RGBA"))
+    assert (picture[..., 3] == 255).all(), "a dark page must not shine through below dark words"
+    assert (picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all() and picture[..., :3].min() < 60
 
 
 def test_reset_draws_once_and_brings_everything_back(panel):

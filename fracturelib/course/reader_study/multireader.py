@@ -21,8 +21,10 @@ from scipy import special
 from scipy.stats import rankdata
 
 from fracturelib.course.reader_study.crossed import Random, crossed_study
+from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import verdict_on
 
+COVARIANCES = ("jackknife", "delong")
 NO_NOISE = 1e-18  # a variance of AUCs below this is rounding
 
 
@@ -84,12 +86,18 @@ def multireader_analysis(
         complete_cases: leave out, with a warning, cases that somebody did not read in some modality.
 
     Raises:
-        EvaluationError: too few readers, modalities or cases of a class; a missing, double or unusable reading.
+        EvaluationError: too few readers, modalities or cases of a class; a missing, double or unusable reading; an
+            unknown `random` or `covariance`.
 
     Warns:
         DataWarning: cases are left out.
     """
-    study = crossed_study(readings, random=random, complete_cases=complete_cases)
+    if random not in list(Random) or covariance not in COVARIANCES:
+        raise EvaluationError(
+            f"there is no analysis with random={str(random)!r} and covariance={covariance!r}",
+            cure=f"random is one of {', '.join(map(repr, map(str, Random)))}; covariance of {', '.join(COVARIANCES)}",
+        )
+    study = crossed_study(readings, random=Random(random), complete_cases=complete_cases)
     aucs, errors = auc_covariances(study.scores, study.truth, covariance=covariance)
     f, df1, df2, p = f_test(aucs, errors, random=random)
     intervals = pd.DataFrame(mean_intervals(aucs, errors, random=random), columns=["error", "df", "low", "high"])
@@ -102,7 +110,7 @@ def multireader_analysis(
         df2=df2,
         p=p,
         covariances=mean_covariances(errors),
-        random=random,
+        random=Random(random),
         cases=len(study.truth),
         left_out=study.left_out,
     )
