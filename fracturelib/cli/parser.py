@@ -15,7 +15,7 @@ from fracturelib.cli.predicting import add_predict
 from fracturelib.cli.shared import NOTICE, add_traceback
 from fracturelib.cli.sharing import add_page
 from fracturelib.cli.simulating import add_simulate
-from fracturelib.cli.teaching import add_class
+from fracturelib.cli.teaching import add_class, add_course
 from fracturelib.cli.training import add_train
 from fracturelib.cli.trunks import add_trunks
 from fracturelib.cli.watching import add_watch
@@ -38,6 +38,7 @@ COMMANDS = (
     add_check,
     add_prepare,
     add_class,
+    add_course,
 )
 
 

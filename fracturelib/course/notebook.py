@@ -10,16 +10,19 @@ import sys
 import time
 import tomllib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import Image as ShownImage
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from fracturelib.catalog import DataOptions, read_catalog
 from fracturelib.catalog.layout import layout_error
 from fracturelib.config import TrainConfig
 from fracturelib.errors import CatalogError, FracturelibError, RunBusyError, RunError
@@ -34,6 +37,10 @@ from fracturelib.trunks.weights import available_weights, requested_weights
 MIXTURE = {"seed": 4, "mixture_shift": True}  # the set of notebooks 03 to 06; 01 and 02 take the balanced one
 # Images per split of the small set that fast mode works on.
 FAST_COUNTS = {"train": 160, "val": 40, "test": 80}
+COURSE_INDEX = "index.md"  # of a folder that `fracturelib course run` fills: notebooks in it write below it
+COURSE_MARK = "<!-- made by fracturelib: course run -->"
+# Metadata of outputs by which `fracturelib course run` knows what a notebook said of the reader's own data.
+LEFT_OUT, NOT_SO = "left_out", "not_so"
 DPI = 96  # one point of a font is one point on the page
 FIGURE_QUALITY = 82
 SECONDS_BETWEEN_LOOKS = 0.5  # at a run that another notebook is making
@@ -41,10 +48,12 @@ _TQDM_START = tqdm.__init__
 
 
 def project_folder(start: str | Path = ".") -> Path:
-    """The project's folder relative to the working folder: no output then holds an absolute path.
+    """The folder of data/ and runs/ relative to the working folder: no output then holds an absolute path.
+
+    It is the project's, or for notebooks that `fracturelib course run` laid somewhere else the one with their index.
 
     Raises:
-        CatalogError: neither `start` nor a folder above it is the project's.
+        CatalogError: neither `start` nor a folder above it is such a folder.
     """
     here = Path(start).resolve()
     for folder in (here, *here.parents):
@@ -123,23 +132,58 @@ def banner(root: Path, *, weights: bool = False) -> list[str]:
     return lines
 
 
+def read_table(root: str | Path, reading: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """The table of a data set in any layout; a split that it lacks is made, by patient where they are known.
+
+    Args:
+        root: as `setup` returns it.
+        reading: what `DataOptions` is to be told, for example {"labels": "../data/labels.csv"}.
+
+    Raises:
+        CatalogError: as `read_catalog`.
+    """
+    return read_catalog(root, make_split=True, options=DataOptions(**(reading or {})))
+
+
+def left_out(reason: str) -> None:
+    """Say in the notebook that a part of it does not apply to these data, and why; the notebook goes on."""
+    display(Markdown(f"> **Left out here:** {reason}"), metadata={"fracturelib": {LEFT_OUT: reason}})
+
+
+def holds(found: Any, claim: str, data: str | Path | None) -> bool:
+    """Whether a claim about the embedded data holds; of the reader's own data it is said where it does not.
+
+    Args:
+        found: what came out: true where the claim holds.
+        claim: in words, as they stand in an assert.
+        data: the notebook's DATA. None: the embedded data, of which the claim must hold.
+
+    Returns:
+        `found`, or True with the reader's own data: that they are otherwise is a result, and no mistake.
+    """
+    if not found and data is not None:
+        display(Markdown(f"> **Not so on your data:** {claim}."), metadata={"fracturelib": {NOT_SO: claim}})
+        return True
+    return bool(found)
+
+
 def feature_bank() -> FeatureBank:
     """The features that the runs in runs/ keep: what a notebook computes with it, `notebook_run` need not compute."""
     return FeatureBank(project_folder() / "runs" / BANK_FOLDER)
 
 
-def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
+def notebook_run(config: TrainConfig, folder: str | Path, reading: Mapping[str, Any] | None = None) -> Run:
     """The finished run in `folder`, if it was made with these settings, data and weights; otherwise it is (re)made.
 
-    A second notebook waits for the one that is making it.
+    The data are read as `read_table` does. A second notebook waits for the one that is making it.
 
     Raises:
         RunError: the folder holds something other than a run; it is left alone.
         FracturelibError: as `train_run`.
     """
-    folder = Path(folder)
+    folder, options = Path(folder), DataOptions(**(reading or {}))
     try:
-        run = _when_free(config, folder)
+        run = _when_free(config, folder, options)
         if run.repeats_here:
             return run
         reason = "it was made on a machine with bfloat16"
@@ -148,15 +192,15 @@ def notebook_run(config: TrainConfig, folder: str | Path) -> Run:
         reason = error.what
     print(f"The run in runs/{folder.name} does not fit any more ({reason}). It is trained anew.")
     shutil.rmtree(folder)
-    return train_run(config, folder=folder)
+    return train_run(config, folder=folder, make_split=True, options=options)
 
 
-def _when_free(config: TrainConfig, folder: Path) -> Run:
+def _when_free(config: TrainConfig, folder: Path, options: DataOptions) -> Run:
     """`train_run` of a run that may be finished; waits, and says so, while another notebook holds the folder."""
     said = False
     while True:
         try:
-            return train_run(config, folder=folder, resume=True)
+            return train_run(config, folder=folder, resume=True, make_split=True, options=options)
         except RunBusyError:
             if not said:
                 print(f"Another notebook is making the run in runs/{folder.name}: waiting for it …", flush=True)
@@ -184,12 +228,23 @@ def encode(figure: Figure) -> tuple[bytes, str]:
 
 
 def _is_project(folder: Path) -> bool:
-    """Whether the folder's pyproject.toml is this project's."""
+    """Whether the folder's pyproject.toml is this project's, or its index of `fracturelib course run`."""
+    if is_course_folder(folder):
+        return True
     try:
         settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return settings.get("project", {}).get("name") == "fracturelib"
+
+
+def is_course_folder(folder: Path) -> bool:
+    """Whether `fracturelib course run` made the folder: its index says so in the first line."""
+    try:
+        with (folder / COURSE_INDEX).open(encoding="utf-8") as file:
+            return file.readline().strip() == COURSE_MARK
+    except (OSError, ValueError):
+        return False
 
 
 def _weights_line() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,21 @@ def find_dicom(root: str | Path) -> list[Path]:
     Raises:
         CatalogError: there is none.
     """
-    files = [file for file in visible_files(Path(root)) if is_dicom_file(file)]
-    found = sorted(file for file in files if read_tags(file).kind is Kind.IMAGE)
+    found = sorted(_dicom_radiographs(root))
     if not found:
         cure = "take notebook 01 for other pictures, or leave DATA at None here"
         raise CatalogError("there is no DICOM radiograph in this folder", file=root, cure=cure)
     return found
+
+
+def holds_dicom(root: str | Path) -> bool:
+    """Whether `find_dicom` would find anything."""
+    return next(_dicom_radiographs(root), None) is not None
+
+
+def _dicom_radiographs(root: str | Path) -> Iterator[Path]:
+    files = (file for file in visible_files(Path(root)) if is_dicom_file(file))
+    return (file for file in files if read_tags(file).kind is Kind.IMAGE)
 
 
 def use_of(keyword: str, group: int) -> Use:
