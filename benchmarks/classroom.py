@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -18,17 +17,15 @@ import time
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
 from benchmarks.outcome import finish, options, row
+from fracturelib.course.executing import execute as execute_in
 from fracturelib.course.readiness import MOST_MINUTES, batches_per_second
-from fracturelib.course.widgets.common import STILL
 
 PROJECT = Path(__file__).resolve().parents[1]
 MOST_SECONDS = 1.5  # median, from the moved slider to the finished curves
 MOVES = 8
-TIMEOUT = 1200  # seconds for one cell on a busy machine
-WIDGET = "application/vnd.jupyter.widget-view+json"
+TIMEOUT = 1200  # seconds for notebook 03 on a busy machine
 ENVIRONMENT = {"FRACTURELIB_OFFLINE": "1", "FRACTURELIB_WEIGHTS": "distilled", "TQDM_DISABLE": "1"}
 
 
@@ -42,37 +39,12 @@ def execute(file: Path, *, write: bool) -> float:
     """Execute one notebook in its own folder; returns minutes. `write` keeps the outputs and the fingerprint."""
     notebook = nbformat.read(file, as_version=4)
     started = time.monotonic()
-    # A still stands in for each panel where no kernel runs: the state of the panel itself would double the file.
-    NotebookClient(
-        notebook,
-        timeout=TIMEOUT,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(file.parent)}},
-        record_timing=False,
-        store_widget_state=False,
-    ).execute()
+    execute_in(notebook, file.parent, {})
     minutes = (time.monotonic() - started) / 60
     if write:
-        notebook["metadata"].pop("widgets", None)
-        for cell in notebook["cells"]:
-            cell["metadata"].pop("execution", None)  # the hours of an earlier run
-            if cell["cell_type"] == "code":
-                cell["outputs"] = without_bars(cell["outputs"])
         notebook["metadata"]["fracturelib"] = {"code": code_fingerprint(notebook)}
         nbformat.write(notebook, file)
     return minutes
-
-
-def without_bars(outputs: list) -> list:
-    """Outputs without progress bars, as text or as widgets that no still stands before: they are of one moment."""
-    kept = []
-    for output in outputs:
-        if output.get("name") == "stderr" and re.search(r"\d+%\|", "".join(output["text"])):
-            continue
-        still = bool(kept) and STILL in "".join(kept[-1].get("data", {}).get("text/html", ""))
-        if WIDGET not in output.get("data", {}) or still:
-            kept.append(output)
-    return kept
 
 
 def panel_seconds(*, moves: int = MOVES) -> list[float]:
