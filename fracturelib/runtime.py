@@ -148,12 +148,14 @@ def choose_precision(name: str, device: torch.device) -> str:
     """What `TrainConfig.precision` means on a device: ``float32``, ``bfloat16`` or ``int8``.
 
     "auto" is bfloat16 where the hardware multiplies in it (NVIDIA GPUs from Ampere on, x86 with AVX512_BF16 or AMX,
-    ARM with its bf16 instructions); emulated, it would be slower than float32.
+    ARM with its bf16 instructions); emulated, it would be slower than float32. In class mode it is float32 everywhere.
     """
     import torch
 
     if name != "auto":
         return name
+    if class_mode():
+        return "float32"
     if device.type == "cuda":
         has_it = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
@@ -213,7 +215,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind] and (kind == "cpu" or not class_mode()))
     if not available[name]:
         raise ConfigError(f"the device '{name}' is not available here", cure="use --device auto or --device cpu")
     return torch.device(name)
@@ -227,6 +229,11 @@ def offline() -> bool:
 def fast_mode() -> bool:
     """True when ``FRACTURELIB_FAST`` asks the notebooks for small sizes."""
     return _switched_on("FRACTURELIB_FAST")
+
+
+def class_mode() -> bool:
+    """True when ``FRACTURELIB_CLASS`` asks for the same numbers on all machines of a class: processor and float32."""
+    return _switched_on("FRACTURELIB_CLASS")
 
 
 def debugging() -> bool:

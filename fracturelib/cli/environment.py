@@ -8,7 +8,7 @@ import warnings
 
 from fracturelib.errors import FracturelibWarning
 
-OURS = ("DEBUG", "FAST", "OFFLINE", "REAL_DATA", "WEIGHTS")
+OURS = ("CLASS", "CLASS_FOLDER", "DEBUG", "FAST", "OFFLINE", "REAL_DATA", "WEIGHTS")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _PROGRESS_BAR = {"TQDM_DISABLE", "TQDM_MININTERVAL", "TQDM_MAXINTERVAL", "TQDM_DELAY"}  # that take a number
 

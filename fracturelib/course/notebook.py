@@ -30,7 +30,7 @@ from fracturelib.features.bank import BANK_FOLDER, FeatureBank
 from fracturelib.pipeline import train_run
 from fracturelib.plots.style import STYLE
 from fracturelib.runs import Run, read_record
-from fracturelib.runtime import choose_device, debugging, fast_mode
+from fracturelib.runtime import choose_device, class_mode, debugging, fast_mode
 from fracturelib.simulation import ensure_simulated
 from fracturelib.trunks.weights import available_weights, requested_weights
 
@@ -127,6 +127,8 @@ def banner(root: Path, *, weights: bool = False) -> list[str]:
     if weights:
         lines.append(f"weights: {_weights_line()}")
     lines.append(f"device:  {choose_device().type}")
+    if class_mode():
+        lines.append("mode:    class (FRACTURELIB_CLASS is set: processor and float32, the same numbers for everybody)")
     if fast_mode():
         lines.append("mode:    fast (FRACTURELIB_FAST is set: small sizes, numbers are rough)")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -48,10 +49,13 @@ NEEDED_MEMORY = 3.0  # GB of the machine: a notebook at default settings, a brow
 NEEDED_DISK = 1.0  # GB free: the data sets, a run and its features, with room for a class's own runs
 KERNEL_SECONDS = 90  # longest wait for a kernel on a slow disk
 # Minutes of computing at default settings, the data being there, and the speed (`batches_per_second`) of the machine
-# that took them: two quiet cores with AVX-512 and bfloat16, by `python -m benchmarks.classroom`. Held to AVX2 and
-# float32 it did 6.5 batches a second; 03 then took 0.88 minutes, where the estimate says 1.1.
-NOTEBOOK_MINUTES = {"00": 0.3, "01": 0.28, "02": 0.13, "03": 0.49, "04": 0.32, "05": 2.1, "06": 0.16, "07": 0.5}
-REFERENCE_SPEED = 14.0
+# that took them: two quiet cores with AVX-512 and bfloat16, by `python -m benchmarks.classroom --no-panel --json FILE`.
+# Held to AVX2 and float32 it did 6.5 batches a second; 03 then took 0.88 minutes, where the estimate says 1.1.
+MEASURED = Path(__file__).parents[1] / "assets" / "classroom.json"
+SPEED_ROW = "batches per second"
+_ROWS = {row["check"]: row["value"] for row in json.loads(MEASURED.read_text(encoding="utf-8"))["rows"]}
+NOTEBOOK_MINUTES = {check[:2]: value for check, value in _ROWS.items() if check.endswith(": minutes")}
+REFERENCE_SPEED = _ROWS[SPEED_ROW]
 MOST_MINUTES = 5.0  # a notebook that computes longer than this holds up a class
 
 
