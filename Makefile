@@ -2,6 +2,7 @@
 # make lab    set up and open a copy of the notebooks without outputs, in my_notebooks/; what you worked in stays
 # make lab-outputs   open the notebooks as they are, with the outputs of a whole run
 # make site   the notebooks with their outputs, the pages in docs/ and the demo's page of cases, as HTML in site/
+# make slides slides for each session of docs/teaching.md, in build/slides/
 # make lint   style, types, duplicates, and how large the library is
 # make quick  the fast tests: no notebook is executed, no browser started; about a minute on two cores
 # make test   the whole test suite, the notebooks and the browser included; a few minutes on two cores
@@ -20,7 +21,7 @@ TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 PYTEST       := OMP_NUM_THREADS=1 FRACTURELIB_FAST=1 FRACTURELIB_OFFLINE=1 FRACTURELIB_WEIGHTS=distilled \
                 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo lab lab-outputs lint quick site test packages clean
+.PHONY: demo lab lab-outputs lint quick site slides test packages clean
 
 demo: $(STAMP)
 	$(BIN)/fracturelib simulate data/simulated
@@ -51,6 +52,10 @@ site: $(STAMP)
 	$(BIN)/python -c 'import myst_nb, sphinx_book_theme' 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[site]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs/site . site -d build/site
 	@echo "Open site/index.html"
+
+slides: $(STAMP)
+	$(BIN)/python -c 'import sphinx_revealjs' 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[site]'
+	$(BIN)/python -m tools.slides
 
 # The stamp keeps the second call fast; it is renewed when a version or a dependency changes.
 $(STAMP): $(REQUIREMENTS) pyproject.toml

@@ -257,7 +257,7 @@ def test_a_training_that_breaks_is_told_in_words(bench):
 def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def pretend(config, *, folder, resume=False):
+    def pretend(config, *, folder, resume=False, **_):
         calls.append(resume)
         if folder.exists() and resume:
             raise RunError("the run is finished, and was made with other settings")
@@ -289,9 +289,10 @@ def test_a_second_notebook_waits_for_the_run_that_the_first_is_making(tmp_path, 
 
 
 def test_a_run_of_a_machine_with_bfloat16_is_made_anew_where_there_is_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        notebook, "train_run", lambda config, *, folder, resume=False: SimpleNamespace(repeats_here=not resume)
-    )
+    def pretend(config, *, folder, resume=False, **_):
+        return SimpleNamespace(repeats_here=not resume, record={"precision": "bfloat16"})
+
+    monkeypatch.setattr(notebook, "train_run", pretend)
     folder = tmp_path / "runs" / "notebook"
     folder.mkdir(parents=True)
     assert notebook_run(CONFIG, folder).repeats_here

@@ -16,9 +16,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs/teaching_expected.md"
 HEAD = """# Expected outputs
 
-For the teacher, beside the projector: what stands where in the committed notebooks, guess by guess. They were executed in class mode
-(`FRACTURELIB_CLASS=1`) with the bundled trunk. It gives the answers away. [For teachers](teaching.md) says by how much numbers differ on
-another machine. `python -m tools.expected_outputs` made this page of the notebooks.
+For the teacher, beside the projector: what stands where in the committed notebooks, guess by guess. It gives the
+answers away. The notebooks were executed in class mode (`FRACTURELIB_CLASS=1`) with the bundled trunk;
+[for teachers](teaching.md) says by how much numbers differ on another machine. `python -m tools.expected_outputs` made
+this page of the notebooks.
 """
 
 

@@ -1,14 +1,13 @@
 """Slides for each session, of cells of the committed notebooks: `make slides` writes build/slides/SESSION.html.
 
-The tables of docs/teaching.md say which sections a session takes. Of these come: the heading with the question of its
-guess box; then the figure or table of each cell that is tagged `slide`, with its caption; then the checkpoint's question.
-An answer never stands on the slide of its question: it lies one slide below (arrow down).
+The tables of docs/teaching.md say which sections a session takes. Of these come: the heading with the questions of its
+guess boxes; then the figure or table of each cell that is tagged `slide`, with its caption; then the checkpoint's
+question. An answer never stands on the slide of its question: it lies one slide below (arrow down).
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import shutil
 import sys
@@ -31,7 +30,7 @@ SESSIONS = {  # the heading or bold line above a session's table
     "one-day": "One day",
 }
 TAG = "slide"
-Cell = dict[str, Any]
+Cell = dict[str, Any]  # as nbformat reads it
 
 
 def sections_of(plan: str, title: str) -> list[tuple[str, str]]:
@@ -81,7 +80,7 @@ def slides_of(cells: list[Cell]) -> Iterator[Cell]:
 def _questions(cell: Cell) -> Iterator[str]:
     """What the guess boxes of a cell ask, as their stills say it."""
     for output in cell["outputs"]:
-        text = "".join(output.get("data", {}).get("text/plain", ""))
+        text = output.get("data", {}).get("text/plain", "")
         if text.startswith("Your guess first: ") and "text/html" in output["data"]:
             yield text.removeprefix("Your guess first: ").split(" (Run the notebook")[0]
 
@@ -92,10 +91,10 @@ def _shown(cell: Cell) -> Cell:
         output
         for output in cell["outputs"]
         if set(output.get("data", {})) & {"image/png", "image/jpeg"}
-        or "dataframe" in "".join(output.get("data", {}).get("text/html", ""))
+        or "dataframe" in output.get("data", {}).get("text/html", "")
     ]
     metadata = {"slideshow": {"slide_type": "subslide"}}
-    return nbformat.v4.new_code_cell("", metadata=metadata, outputs=[nbformat.from_dict(one) for one in kept])
+    return nbformat.v4.new_code_cell("", metadata=metadata, outputs=kept)
 
 
 def _words(text: str, kind: str) -> Cell:
@@ -105,15 +104,19 @@ def _words(text: str, kind: str) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    return "".join(cell["source"])
+    return cell["source"]
 
 
 def session(title: str) -> nbformat.NotebookNode:
     """A notebook of the slides of one session."""
-    cells = [_words(f"# {title}\n\nfracturelib: is the bone fractured? For teaching and research; no medical device.", "slide")]
+    cells = [
+        _words(
+            f"# {title}\n\nfracturelib: is the bone fractured? For teaching and research; no medical device.", "slide"
+        )
+    ]
     for number, name in sections_of(PLANS.read_text(encoding="utf-8"), title):
         file = next((PROJECT / "notebooks").glob(f"{number}_*.ipynb"))
-        if found := cells_of(json.loads(file.read_text(encoding="utf-8")), name):
+        if found := cells_of(nbformat.read(file, as_version=4), name):
             cells += slides_of(found)
     return nbformat.v4.new_notebook(cells=cells, metadata={"title": title})
 
@@ -141,6 +144,7 @@ def main() -> int:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         reveal_url_prefix="reveal",
+        reveal_theme="white",
     )
     for name, title in SESSIONS.items():
         body, _ = exporter.from_notebook_node(session(title))

@@ -188,7 +188,7 @@ def notebook_run(config: TrainConfig, folder: str | Path, reading: Mapping[str, 
         run = _when_free(config, folder, options)
         if run.repeats_here:
             return run
-        reason = "it was made on a machine with bfloat16"
+        reason = f"it was made in {run.record.get('precision')}"
     except RunError as error:
         read_record(folder)  # raises for a folder that is no run
         reason = error.what
