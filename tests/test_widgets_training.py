@@ -329,9 +329,9 @@ def test_both_notebooks_ask_for_the_same_run():
     asked = []
     for name in ("03_training", "04_evaluation"):
         cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-        (parameters,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-        code = [line.partition("#")[0].strip() for line in parameters["source"]]
-        names = ("FAST", "IMAGE_SIZE", "VIEWS", "RUN_NAME", "config")
+        lines = [line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]]
+        code = [line.partition("#")[0].strip() for line in lines]
+        names = ("FAST = ", "IMAGE_SIZE = ", "VIEWS = ", "RUN_NAME = ", "config = ")
         asked.append([line for line in code if line.startswith(names)])
     assert asked[0] == asked[1] and len(asked[0]) == 5
 
