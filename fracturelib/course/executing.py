@@ -47,12 +47,16 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
     Raises:
         CellFailed: a cell raised an error, or the kernel died.
     """
-    failed: list[str] = []
+    place = 0
+    said = ""
 
-    def note(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Any]) -> None:
-        content = execute_reply["content"]
-        error = f"{content.get('ename')}: {content.get('evalue')}"
-        failed.append(f"section “{section_of(notebook, cell_index)}”: {error}")
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal place
+        place = cell_index
+
+    def note(execute_reply: Mapping[str, Any], **_: Any) -> None:
+        nonlocal said
+        said = "{ename}: {evalue}".format(**execute_reply["content"])
 
     client = NotebookClient(
         notebook,
@@ -62,27 +66,29 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
+        on_cell_start=begin,
         on_cell_error=note,
     )
     try:
         client.execute(env=_environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    except CellExecutionError as error:
-        raise CellFailed(failed[-1] if failed else f"{error.ename}: {error.evalue}") from error
-    except DeadKernelError as error:
-        if stopped(client):
+    except Exception as error:
+        if _stopped(client):  # what the client then stumbles over depends on its version
             raise KeyboardInterrupt from error
-        raise CellFailed("its kernel ended, perhaps for want of memory") from error
+        if not isinstance(error, CellExecutionError | DeadKernelError):
+            raise
+        said = said or "its kernel ended, perhaps for want of memory"
+        raise CellFailed(f"section “{section_of(notebook, place)}”: {said}") from error
     finally:
         notebook.metadata.pop("widgets", None)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
                 cell.outputs = without_bars(cell.outputs)
-    if stopped(client):
+    if _stopped(client):
         raise KeyboardInterrupt
 
 
-def stopped(client: NotebookClient) -> bool:
+def _stopped(client: NotebookClient) -> bool:
     """Whether a signal (Ctrl-C) made the client end its kernel: it has its own handlers while it executes."""
     return getattr(client, "_async_cleanup_kernel_future", None) is not None
 
