@@ -98,6 +98,14 @@ def test_no_answer_stands_on_the_slide_of_its_question(title):
         assert "widget-view" not in text and "No guess was made" not in text
 
 
+@pytest.mark.slow
+def test_slides_load_nothing_from_a_network():
+    page = slides.page_of(slides.SESSIONS["45-minutes"])
+    loaded = re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)="([^"]+)\"""", page)
+    assert {one.split("/")[0] for one in loaded if not one.startswith("data:")} == {"reveal"}
+    assert "import mermaid" not in page and "Reveal.initialize" in page
+
+
 # --- class mode -----------------------------------------------------------------------------------------------------
 
 

@@ -135,9 +135,8 @@ def copy_reveal(target: Path) -> None:
     shutil.copy(source / "LICENSE", target / "reveal")
 
 
-def main() -> int:
-    TARGET.mkdir(parents=True, exist_ok=True)
-    copy_reveal(TARGET)
+def page_of(title: str) -> str:
+    """The page of a session's slides, which loads reveal.js from the folder beside it and nothing else."""
     exporter = SlidesExporter(
         template_file=str(TEMPLATE / "slides.html.j2"),
         exclude_input=True,
@@ -146,10 +145,16 @@ def main() -> int:
         reveal_url_prefix="reveal",
         reveal_theme="white",
     )
+    return exporter.from_notebook_node(session(title))[0]
+
+
+def main() -> int:
+    TARGET.mkdir(parents=True, exist_ok=True)
+    copy_reveal(TARGET)
     for name, title in SESSIONS.items():
-        body, _ = exporter.from_notebook_node(session(title))
-        (TARGET / f"{name}.html").write_text(body, encoding="utf-8")
-        print(f"build/slides/{name}.html: {body.count('<section')} sections")
+        page = page_of(title)
+        (TARGET / f"{name}.html").write_text(page, encoding="utf-8")
+        print(f"build/slides/{name}.html: {page.count('<section')} sections")
     return 0
 
 
