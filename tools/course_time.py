@@ -65,7 +65,7 @@ def minutes_of(path: Path) -> Minutes:
         number=path.name[:2],
         words=sum(len(re.findall(r"\w[\w'’-]*", re.sub(r"\]\([^)]*\)|<[^>]*>", " ", text))) for text in prose),
         lines=sum(bool(line.strip()) for text in seen for line in text.splitlines()),
-        guesses=len(re.findall(r"= guess_\w+\(", whole)),
+        guesses=len(re.findall(r"= (?:\(\s*)?guess_\w+\(", whole)),
         panels=len(re.findall(r"_panel\(", whole)),
         cases=sum(count for call, count in CASES.items() if call in whole),
         exercises=len(re.findall(r"^answer\(\"", whole, re.M)),

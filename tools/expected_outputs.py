@@ -32,7 +32,7 @@ def findings(path: Path) -> Iterator[tuple[str, str, str]]:
             section = (re.findall(r"^##+ (.+)$", source, re.M) or [section])[-1]
             continue
         said = [_plain(output) for output in cell["outputs"]]
-        for box in re.findall(r"^ *(\w+) = guess_\w+\(", source, re.M):
+        for box in re.findall(r"^ *(\w+) = (?:\(\s*)?guess_\w+\(", source, re.M):
             question = next((text for text in said if text.startswith("Your guess first: ")), "")
             asked[box] = question.removeprefix("Your guess first: ").split(" (Run the notebook")[0]
         for box in re.findall(r"^ *(\w+)\.reveal\(", source, re.M):
