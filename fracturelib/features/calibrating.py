@@ -13,6 +13,8 @@ from fracturelib.runtime import choose_device, gathered, is_first
 from fracturelib.trunks.engine import RUNTIME, Engine, float_engine, int8_engine
 from fracturelib.trunks.onnx_graphs import needed
 
+# With the first layer in float32, entropy came as near to float32 on FracAtlas (mean cosine 0.999), and percentiles no
+# nearer without it; both keep every activation of every picture in memory.
 METHOD = "min-max"
 HEX_DIGITS = 16  # of a calibration picture's SHA-256 that are kept
 
