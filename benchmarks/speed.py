@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -37,6 +38,7 @@ from benchmarks.outcome import finish, options, row
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
+from fracturelib.images import iterate_images
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import build_model
 from fracturelib.prediction import predict_files
@@ -150,7 +152,7 @@ def prediction_rows(files: list[Path], pairs: int) -> list[dict]:
         speed.append(1 / bare)
     return [
         {**ratios("bare trunk, batch in memory: images per second", speed, 0), "bar": ""},
-        ratios(f"predict on {len(files)} JPEGs: share of the bare trunk's speed", share, 0.85),
+        ratios(f"predict on {len(files)} pictures: share of the bare trunk's speed", share, 0.85),
         ratios("predict against the plain loop: × faster", faster, 2),
     ]
 
@@ -219,9 +221,9 @@ def worker(count: int, source: Path, place: Path) -> None:
     """Features of `count` files, which are links to a few; prints peak memory (bytes) and seconds."""
     import resource
 
-    originals = sorted(source.rglob("*.jpg"))[:200]
+    originals = list(itertools.islice(iterate_images(source), 200))
     (place / "images").mkdir(parents=True)
-    paths = [f"images/{number:06d}.jpg" for number in range(count)]
+    paths = [f"images/{number:06d}.png" for number in range(count)]
     for number, path in enumerate(paths):
         os.link(originals[number % len(originals)], place / path)
     table = pd.DataFrame({"path": paths, "label": np.arange(count) % 2, "source_id": paths})
@@ -282,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
         print('fastai is not installed: its rows are left out (pip install -e ".[bench]")')
     with tempfile.TemporaryDirectory(dir="data") as folder:  # on the images' disk, so that links can be made
         place = Path(folder)
-        files = sorted((root / "test").rglob("*.jpg"))[: 32 if quick else 96]
+        files = list(iterate_images(root / "test"))[: 32 if quick else 96]
         counts = {"train": 16, "val": 8, "test": 8} if quick else {"train": 60, "val": 12, "test": 96}
         loaders = few(root, counts)
         rows = engine_rows(loaders, files, 1 if quick else 7)
