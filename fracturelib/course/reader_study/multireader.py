@@ -45,7 +45,8 @@ class MultiReader:
     Attributes:
         aucs: one row per reader, one column per modality.
         means: one row per modality: modality, auc (mean over readers), error (standard error), df, low, high (95 %, cut
-            at 0 and 1). Each row rests on its own modality alone.
+            at 0 and 1). Each row rests on its own modality alone. Where the AUC is near 1 and the cases are few this
+            interval is too narrow (`benchmarks/readers.py`).
         differences: one row per pair: first, second, difference (second - first), error, df, low, high, p, verdict.
             With more than two modalities p is not corrected for the number of pairs; `p` below is the global one.
         f, df1, df2, p: the test of "all modalities have the same mean AUC"; NaN where the noise is estimated as 0.
