@@ -155,16 +155,17 @@ def test_the_banner_names_data_device_and_mode(monkeypatch):
 
 
 def test_setup_opens_a_data_set_and_keeps_paths_out_of_warnings(tiny_data, monkeypatch, capsys):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
     with plt.rc_context():
         assert notebook.setup(tiny_data) == tiny_data
     assert "data:" in capsys.readouterr().out
-    text = warnings.formatwarning(SplitLeakWarning("two splits"), SplitLeakWarning, "/machine/path.py", 3)
-    assert text == "SplitLeakWarning: two splits\n"
+    warnings.showwarning(SplitLeakWarning("two splits"), SplitLeakWarning, "/machine/path.py", 3)
+    said = capsys.readouterr()
+    assert said.out == "SplitLeakWarning: two splits\n" and not said.err, "what JupyterLab gets by stderr looks failed"
 
 
 def test_a_folder_that_does_not_exist_is_said_before_anything_else(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
     with plt.rc_context(), pytest.raises(CatalogError, match="does not exist"):
         notebook.setup(tmp_path / "nowhere")
     assert "data:" not in capsys.readouterr().out
@@ -172,7 +173,7 @@ def test_a_folder_that_does_not_exist_is_said_before_anything_else(tmp_path, mon
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_error_in_a_cell_is_told_without_its_traceback_unless_asked_for(tiny_data, monkeypatch, capsys, debug):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setenv("FRACTURELIB_DEBUG", str(int(debug)))
     shell = InteractiveShell()
     monkeypatch.setattr(notebook, "get_ipython", lambda: shell)

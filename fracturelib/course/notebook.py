@@ -100,7 +100,7 @@ def setup(data: str | Path | None = None, *, weights: bool = False, shifted: boo
         CatalogError: `data` is not a folder.
     """
     plt.rcParams.update({**STYLE, "figure.dpi": DPI})
-    warnings.formatwarning = _plain_warning
+    warnings.showwarning = _show_warning
     if (shell := get_ipython()) is not None:
         # JupyterLab shows stderr on pink, as if something had gone wrong: bars go to stdout. Outputs that are kept in a
         # notebook are made with TQDM_DISABLE; there a bar must stay apart from what a cell prints.
@@ -262,6 +262,6 @@ def _plain_error(shell: Any, kind: type[BaseException], error: BaseException, *_
     print(f"{kind.__name__}: {error}", file=sys.stderr)
 
 
-def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
-    """Category and text: the usual form names a file of this machine."""
-    return f"{category.__name__}: {message}\n"
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Category and text, without a file of this machine; on stdout, since JupyterLab shows stderr as if it failed."""
+    print(f"{category.__name__}: {message}")
