@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,7 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
     Raises:
         CellFailed: a cell raised an error, or the kernel died.
     """
-    place = 0
-    said = ""
-
-    def begin(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal place
-        place = cell_index
-
-    def note(execute_reply: Mapping[str, Any], **_: Any) -> None:
-        nonlocal said
-        said = "{ename}: {evalue}".format(**execute_reply["content"])
-
+    progress = _Progress()
     client = NotebookClient(
         notebook,
         timeout=None,
@@ -66,26 +57,42 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
-        on_cell_start=begin,
-        on_cell_error=note,
+        on_cell_start=progress.begin,
+        on_cell_error=progress.fail,
     )
     try:
         client.execute(env=_environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    except Exception as error:
+    except (CellExecutionError, DeadKernelError, AssertionError, RuntimeError) as error:
         if _stopped(client):  # what the client then stumbles over depends on its version
             raise KeyboardInterrupt from error
-        if not isinstance(error, CellExecutionError | DeadKernelError):
-            raise
-        said = said or "its kernel ended, perhaps for want of memory"
-        raise CellFailed(f"section “{section_of(notebook, place)}”: {said}") from error
+        raise CellFailed(f"section “{section_of(notebook, progress.place)}”: {progress.said}") from error
     finally:
-        notebook.metadata.pop("widgets", None)
-        for cell in notebook.cells:
-            cell.metadata.pop("execution", None)
-            if cell.cell_type == "code":
-                cell.outputs = without_bars(cell.outputs)
+        _tidy(notebook)
     if _stopped(client):
         raise KeyboardInterrupt
+
+
+@dataclass
+class _Progress:
+    """Which cell is being executed, and what is to be said if the execution ends with it."""
+
+    place: int = 0
+    said: str = "its kernel ended, perhaps for want of memory"
+
+    def begin(self, cell: NotebookNode, cell_index: int) -> None:
+        self.place = cell_index
+
+    def fail(self, execute_reply: Mapping[str, Any], **_: Any) -> None:
+        self.said = "{ename}: {evalue}".format(**execute_reply["content"])
+
+
+def _tidy(notebook: NotebookNode) -> None:
+    """Leave out what is of one moment: hours, bars, the state of widgets."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = without_bars(cell.outputs)
 
 
 def _stopped(client: NotebookClient) -> bool:
