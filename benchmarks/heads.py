@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from fracturelib.config import TrainConfig
@@ -11,10 +13,14 @@ from fracturelib.model import FractureClassifier, build_head
 from fracturelib.training import fit
 from fracturelib.trunks.weights import WeightsOrigin
 
+RECIPE = TrainConfig()
 
-def fit_head(train: FeatureDataset, val: FeatureDataset, *, seed: int) -> FractureClassifier:
+
+def fit_head(
+    train: FeatureDataset, val: FeatureDataset, *, seed: int, config: TrainConfig = RECIPE
+) -> FractureClassifier:
     """A head trained on `train` and stopped on `val`; the classifier's trunk is the identity, so it takes features."""
-    config = TrainConfig(seed=seed)
+    config = replace(config, seed=seed)
     head = build_head(config, train.features.shape[2])
     model = FractureClassifier(nn.Identity(), head, WeightsOrigin("none", "features", None, ""))
     fit(model, make_loader(train, config, shuffle=True), make_loader(val, config, shuffle=False), config)

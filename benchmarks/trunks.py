@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,33 +70,34 @@ class DataSet:
 
 def load_data(*, quick: bool) -> list[DataSet]:
     """The sets that are here; the others are named."""
-    real = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
-    places = {
-        "FracAtlas": (real / "fracatlas_slice", False),
-        "wrist": (real / "wrist_rotated", True),
-        "simulated": (Path("data/simulated"), False),
-    }
-    found = []
-    for name, (root, crossed) in places.items():
-        if root.is_dir():
-            found.append(_load(name, root, crossed=crossed, most=240 if quick else None))
-        else:
-            print(f"{name}: left out, there is no {root}")
+    config, found = TrainConfig(), []
+    for name, table in tables(quick=quick):
+        dataset = RadiographDataset(table, eval_transform(config), side=config.image_size)
+        images = torch.stack([dataset[row][0] for row in range(len(dataset))])
+        found.append(DataSet(name, dataset.table, images, crossed=name == "wrist"))
     return found
 
 
-def _load(name: str, root: Path, *, crossed: bool, most: int | None) -> DataSet:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FracturelibWarning)  # the warts of these sets are known
-        table = read_catalog(root, make_split=crossed)  # a crossed set needs no split of its own
-    wrist = name == "wrist"
-    table["group"] = table["path"].map(_wrist_group) if wrist else table.get("patient_id", table["source_id"])
-    if most is not None:
-        table = table.sample(n=min(most, len(table)), random_state=0).sort_index()
-    config = TrainConfig()
-    dataset = RadiographDataset(table, eval_transform(config), root=root, side=config.image_size)
-    images = torch.stack([dataset[row][0] for row in range(len(dataset))])
-    return DataSet(name, dataset.table, images, crossed)
+def tables(*, quick: bool) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Names and tables of the sets that are here, with the column `group`; the others are named."""
+    real = Path(os.environ.get("FRACTURELIB_REAL_DATA", "../shared/data"))
+    places = {
+        "FracAtlas": real / "fracatlas_slice",
+        "wrist": real / "wrist_rotated",
+        "simulated": Path("data/simulated"),
+    }
+    for name, root in places.items():
+        if not root.is_dir():
+            print(f"{name}: left out, there is no {root}")
+            continue
+        wrist = name == "wrist"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FracturelibWarning)  # the warts of these sets are known
+            table = read_catalog(root, make_split=wrist)  # it is cross-validated, and needs no split of its own
+        table["group"] = table["path"].map(_wrist_group) if wrist else table.get("patient_id", table["source_id"])
+        if quick:
+            table = table.sample(n=min(240, len(table)), random_state=0).sort_index()
+        yield name, table
 
 
 def _wrist_group(path: str) -> str:
@@ -176,13 +177,13 @@ def by_head(data: DataSet, found: np.ndarray) -> np.ndarray:
     """P(fractured) (n,), NaN where not tested: the recipe's head, stopped on a validation part, mean of some starts."""
     chance = np.full(len(found), np.nan)
     for train, test in folds(data):
-        train, val = _with_validation(data, train)
+        train, val = with_validation(data, train)
         starts = [_head(data.table, found, train, val, test, seed=seed) for seed in range(HEAD_SEEDS)]
         chance[test] = np.mean(starts, axis=0)
     return chance
 
 
-def _with_validation(data: DataSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_validation(data: DataSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The split "val" where the set has one that is not tested; else a sixth of the training sources."""
     if not data.crossed:
         return train, np.flatnonzero(data.table["split"] == "val")
