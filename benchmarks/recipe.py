@@ -50,8 +50,8 @@ def views_of(table: pd.DataFrame) -> dict[str, torch.Tensor]:
     }
 
 
-def auc_of(data: DataSet, seen: torch.Tensor, plain: torch.Tensor, config: TrainConfig) -> float:
-    """Mean over the starts of the AUC of heads that learn from `seen` (V, N, F) and are asked about `plain` (N, F)."""
+def chances_of(data: DataSet, seen: torch.Tensor, plain: torch.Tensor, config: TrainConfig) -> np.ndarray:
+    """P(fractured) (starts, N) by heads that learn from `seen` (V, N, F) and are asked about `plain` (N, F)."""
     table, chances = data.table, np.empty((STARTS, len(data.table)))
     for train, test in folds(data):
         train, val = with_validation(data, train)
@@ -61,7 +61,7 @@ def auc_of(data: DataSet, seen: torch.Tensor, plain: torch.Tensor, config: Train
         ]
         for seed in range(STARTS):
             chances[seed, test] = fit_head(*sets, seed=seed, config=config).predict_proba(plain[test])
-    return float(np.mean([roc_auc_score(table["label"], one) for one in chances]))
+    return chances
 
 
 def measure(data: DataSet) -> list[dict]:
@@ -72,7 +72,8 @@ def measure(data: DataSet) -> list[dict]:
     rows = [row(f"{data.name}, logistic regression: AUC", regression)]
     for rule, settings in RULES.items():
         for name, seen in views.items():
-            found = auc_of(data, seen, plain, TrainConfig(**settings))
+            chances = chances_of(data, seen, plain, TrainConfig(**settings))
+            found = float(np.mean([roc_auc_score(data.table["label"], one) for one in chances]))
             rows.append(row(f"{data.name}, {rule}, {name} pictures: AUC", found))
             if (rule, name) == ("the recipe", "plain"):
                 check = f"{data.name}: the recipe's head against logistic regression, same features"

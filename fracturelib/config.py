@@ -168,6 +168,24 @@ def _check(entry: Any, value: Any) -> None:
         raise ConfigError(f"{entry.name} is {shown}", cure=f"choose a value from {low:g} to {high:g}")
 
 
+# Named sets of settings, by what differs from the recipe. "best" is what `benchmarks.presets` measured.
+PRESETS: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "best": {"image_size": 448, "pool": "mean+max"},
+}
+
+
+def preset_settings(name: str, **explicit: Any) -> TrainConfig:
+    """The settings of a preset; what is given explicitly wins.
+
+    Raises:
+        ConfigError: there is no such preset, or a value is not allowed.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset '{name}'", cure=f"choose one of {', '.join(PRESETS)}")
+    return TrainConfig.from_dict({**PRESETS[name], **explicit})
+
+
 def parse_threshold_rule(rule: str | float) -> tuple[str, tuple[float, ...]]:
     """The rule's name and its numbers: "youden" (), "sensitivity" (least,), "costs" (miss, false alarm), "fixed" (p,).
 

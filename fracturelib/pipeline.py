@@ -81,6 +81,7 @@ def train_run(
     config: TrainConfig,
     *,
     folder: str | Path,
+    preset: str = "recipe",
     resume: bool = False,
     strict: bool = False,
     make_split: bool = False,
@@ -96,6 +97,7 @@ def train_run(
     Args:
         config: settings.
         folder: the run's folder, for example ``runs/first``; made only after data and weights are known to be good.
+        preset: name of the set of settings that `config` began from, for the record.
         resume: go on with an interrupted run in `folder`; a finished one is returned as it is.
         strict, make_split, keep_conflicts: as in `read_catalog`.
         options: how the data are read; see `DataOptions`. The run keeps them, for `evaluate_run`.
@@ -127,6 +129,7 @@ def train_run(
         if on_data is not None:
             on_data(table)
         start = _prepare(config, folder, table, options, make_split=make_split, keep_conflicts=keep_conflicts)
+        start.record["preset"] = preset
         if resume and (folder / MODEL).exists():
             return _finished_run(folder, start.record)
         if config.computed_by_onnxruntime:

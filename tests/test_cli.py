@@ -1,5 +1,6 @@
 """The command line: what a person sees, exit codes, and every bad input without a traceback."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fracturelib.cli import main
-from fracturelib.config import TrainConfig
+from fracturelib.config import PRESETS, TrainConfig
 from fracturelib.errors import DataWarning
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,40 @@ def test_every_setting_is_an_option_with_its_default(capsys):
     for entry in fields(TrainConfig):
         assert f"--{entry.name.replace('_', '-')}" in said
         assert f"(default: {entry.default})" in said
+
+
+def test_every_preset_says_what_it_sets(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for settings in PRESETS.values():
+        assert all(f"--{setting.replace('_', '-')} {value}" in said for setting, value in settings.items())
+
+
+def test_an_unknown_preset_is_refused_with_the_names(tiny_data, tmp_path, capsys):
+    said = breaks(capsys, train(tiny_data, tmp_path, "--preset", "better"), tmp_path)
+    assert all(name in said for name in PRESETS)
+
+
+@pytest.mark.slow
+def test_a_run_keeps_its_preset_and_goes_on_with_it(tiny_data, tmp_path, monkeypatch):
+    """Few pictures, no patients known: the preset trains, explicit options win, and resuming repeats it bit for bit."""
+    given = ["--preset", "best", "--image-size", "64", "--epochs", "2"]
+    assert train(tiny_data, tmp_path / "whole", *given) == 0
+    record = json.loads((tmp_path / "whole" / "r" / "config.json").read_text())
+    assert record["preset"] == "best"
+    expected = {**PRESETS["best"], "image_size": 64, "epochs": 2}
+    assert {name: record["config"][name] for name in expected} == expected
+
+    def interrupt(_history):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fracturelib.cli.training._print_epoch", interrupt)
+        assert train(tiny_data, tmp_path / "parts", *given) == 130
+    assert train(tiny_data, tmp_path / "parts", *given, "--resume") == 0
+    models = [(tmp_path / part / "r" / "model.safetensors").read_bytes() for part in ("whole", "parts")]
+    assert models[0] == models[1]
 
 
 @pytest.mark.parametrize("command", ["simulate", "train", "evaluate", "predict", "weights"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracturelib.config import CLASS_NAMES, POSITIVE, TrainConfig
+from fracturelib.config import CLASS_NAMES, POSITIVE, PRESETS, TrainConfig, preset_settings
 from fracturelib.errors import ConfigError
 
 
@@ -53,6 +53,16 @@ def test_values_out_of_range_are_refused_with_the_name_of_the_setting(setting):
 def test_unknown_names_are_refused_and_the_known_ones_listed():
     with pytest.raises(ConfigError, match="learning_rate"):
         TrainConfig.from_dict({"lr": 1e-3})
+
+
+def test_a_preset_is_the_recipe_but_for_what_it_names_and_explicit_settings_win():
+    assert preset_settings("recipe") == TrainConfig()
+    best, other = preset_settings("best"), preset_settings("best", image_size=96, epochs=3)
+    assert best == TrainConfig(**PRESETS["best"]) and best != TrainConfig()
+    assert other == TrainConfig(**{**PRESETS["best"], "image_size": 96, "epochs": 3})
+    with pytest.raises(ConfigError) as caught:
+        preset_settings("better")
+    assert all(name in str(caught.value.cure) for name in PRESETS)
 
 
 @given(st.integers(1, 100), st.floats(0, 0.95), st.sampled_from(["youden", "0.5", "0.25"]))

@@ -23,7 +23,7 @@ from fracturelib.cli.shared import (
     print_metrics,
     print_reading,
 )
-from fracturelib.config import TrainConfig
+from fracturelib.config import PRESETS, TrainConfig, preset_settings
 from fracturelib.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -38,16 +38,17 @@ def add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
-    """One option per field of `TrainConfig`, then those that say how to run."""
+    """One option per field of `TrainConfig`, then those that say how to run; one that is not given leaves no trace."""
+    parser.add_argument("--preset", default="recipe", metavar="NAME", help=_presets())
     settings = parser.add_argument_group("settings of the run (kept in config.json)")
     for entry in fields(TrainConfig):
         kind = str(entry.type)
         settings.add_argument(
-            "--" + entry.name.replace("_", "-"),
+            _option(entry.name),
             type={"int": int, "float": float, "str": str}[kind],
-            default=entry.default,
+            default=argparse.SUPPRESS,
             metavar=kind.upper(),
-            help=entry.metadata["help"].replace("%", "%%") + " (default: %(default)s)",
+            help=f"{entry.metadata['help']} (default: {entry.default})".replace("%", "%%"),
         )
     how = parser.add_argument_group("how to run")
     how.add_argument("--name", help="name of the run (default: date, time and a random end)")
@@ -63,12 +64,27 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser, polarity=False)  # a setting of the run
 
 
+def _option(setting: str) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def _presets() -> str:
+    """The help text of --preset."""
+    sets = [
+        f"{name} ({', '.join(f'{_option(setting)} {value}' for setting, value in values.items())})"
+        for name, values in PRESETS.items()
+        if values
+    ]
+    return f"a named set of settings; options that are given win over it: {', '.join(sets)} (default: %(default)s)"
+
+
 def _train(options: argparse.Namespace) -> int:
     from fracturelib.features.bank import BANK_FOLDER
     from fracturelib.runs import check_name
     from fracturelib.runtime import joined_processes
 
-    config = TrainConfig(**{entry.name: getattr(options, entry.name) for entry in fields(TrainConfig)})
+    given = {entry.name: getattr(options, entry.name) for entry in fields(TrainConfig) if entry.name in options}
+    config = preset_settings(options.preset, **given)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     name = f"{now}_{secrets.token_hex(3)}" if options.name is None else options.name  # two may start in one second
     check_name(name)
@@ -110,6 +126,7 @@ def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namesp
         run = train_run(
             config,
             folder=folder,
+            preset=options.preset,
             resume=options.resume,
             strict=options.strict,
             make_split=options.make_split,

@@ -233,6 +233,8 @@ def _training(record: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any
     sentence += f"; the weights of epoch {best} were kept." if best is not None else "."
     sentence += _engine_told(record.get("engine"))
     settings = [[name, str(value)] for name, value in record.get("config", {}).items()]
+    if record.get("preset"):
+        settings.insert(0, ["preset", record["preset"]])
     about = {**record.get("versions", {}), **_flat(record.get("machine", {}))}
     return {
         "training_sentence": sentence,

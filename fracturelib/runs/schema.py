@@ -74,6 +74,7 @@ RECORD = {  # config.json of a run that has begun
     },
     "precision": TEXT_OR_NOT,
     "engine": Is(dict, optional=True),  # where onnxruntime computes the trunk: how it was made, and what that changes
+    "preset": TEXT_OR_NOT,  # what its settings began from
     "files": Is(dict, optional=True),
 }
 FINISHED = {  # what training adds
