@@ -171,7 +171,15 @@ def _check(entry: Any, value: Any) -> None:
 # Named sets of settings, by what differs from the recipe. "best" is what `benchmarks.presets` measured.
 PRESETS: dict[str, dict[str, Any]] = {
     "recipe": {},
-    "best": {"image_size": 448, "pool": "mean+max"},
+    "best": {
+        "image_size": 448,
+        "pool": "mean+max",
+        "head": "logistic",
+        "views": 1,  # of the plain picture: what is asked about later is neither cropped nor turned
+        "flip_probability": 0.0,
+        "rotation_degrees": 0.0,
+        "crop_fraction": 1.0,
+    },
 }
 
 

@@ -1,12 +1,15 @@
 import math
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fracturelib.config import CLASS_NAMES, POSITIVE, PRESETS, TrainConfig, preset_settings
 from fracturelib.errors import ConfigError
+from fracturelib.transforms import eval_transform, train_transform
 
 
 def test_the_recipe_is_the_default():
@@ -63,6 +66,12 @@ def test_a_preset_is_the_recipe_but_for_what_it_names_and_explicit_settings_win(
     with pytest.raises(ConfigError) as caught:
         preset_settings("better")
     assert all(name in str(caught.value.cure) for name in PRESETS)
+
+
+def test_the_preset_learns_from_the_pictures_that_it_is_asked_about():
+    config = preset_settings("best", image_size=64)
+    picture = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
+    assert torch.equal(train_transform(config)(picture), eval_transform(config)(picture))
 
 
 @given(st.integers(1, 100), st.floats(0, 0.95), st.sampled_from(["youden", "0.5", "0.25"]))
