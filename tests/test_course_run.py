@@ -200,7 +200,7 @@ def test_data_that_the_course_cannot_use_are_refused_at_once(tmp_path, make_tree
     with pytest.raises(FracturelibError, match="does not exist"):
         run_course(out, data=tmp_path / "nowhere", notebooks=series)
     with pytest.raises(FracturelibError, match="too few pictures"):
-        run_course(out, data=make_tree({"train": 8, "val": 2, "test": 4}), notebooks=series)
+        run_course(out, data=make_tree({"train": 8, "val": 1, "test": 4}), notebooks=series)
     assert not out.exists()
 
 

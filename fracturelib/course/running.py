@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 from nbformat import NotebookNode
 
 from fracturelib import __version__
@@ -31,7 +32,8 @@ from fracturelib.errors import CatalogError, FracturelibError
 from fracturelib.files import check_output_folder, write_text
 from fracturelib.writing.words import counted
 
-FEWEST = 4  # pictures of each class in each split, below which too many sections would be empty
+# Pictures of each class in a split, below which too many sections would be empty.
+FEWEST = {"train": 4, "val": 2, "test": 2}
 _RUN = "course_run"  # in the metadata of a copy: the call that made it, and what came of it
 
 
@@ -156,19 +158,25 @@ def _parameters(
     table = read_table(data, reading)
     if on_data is not None:
         on_data(table)
-    counts = table.groupby(["split", "label"]).size()
-    if len(counts) < 6 or counts.min() < FEWEST:
-        few = ", ".join(f"{count} of class {label} in {split}" for (split, label), count in counts.items())
-        raise CatalogError(
-            "there are too few pictures for the course",
-            file=data,
-            cause=f"it needs {FEWEST} of each class in training, validation and test; found: {few}",
-            cure="add pictures, or take a larger set",
-        )
+    _check_enough(table, data)
     if "labels" in reading and Path(reading["labels"]).exists():
         reading["labels"] = _seen_from(out, reading["labels"])
     injected: dict[str, Any] = {"DATA": _seen_from(out, data)}
     return injected | ({"READING": reading} if reading else {}), fingerprint(table)
+
+
+def _check_enough(table: pd.DataFrame, data: str | Path) -> None:
+    """Raise CatalogError where a split has too few pictures of a class."""
+    counts = {(split, label): 0 for split in FEWEST for label in (0, 1)}
+    counts |= table.groupby(["split", "label"]).size().to_dict()
+    if all(count >= FEWEST[split] for (split, _), count in counts.items()):
+        return
+    found = ", ".join(f"{split} {counts[split, 1]} and {counts[split, 0]}" for split in FEWEST)
+    needed = ", ".join(f"{split} {count}" for split, count in FEWEST.items())
+    cause = f"of each class it needs: {needed}; fractured and others here: {found}"
+    raise CatalogError(
+        "there are too few pictures for the course", file=data, cause=cause, cure="add pictures, or take a larger set"
+    )
 
 
 def _seen_from(out: Path, path: str | Path) -> str:
