@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import planted
 from benchmarks.outcome import finish, options, row
 from benchmarks.trunks import DataSet as TrunkData
 from benchmarks.trunks import auc_draws, by_head, by_regression, features
@@ -47,6 +48,7 @@ WRIST_COPIES |= {f"train/fractured/{a}": f"train/fractured/{b}" for a, b in ((83
 WRIST_COPIES |= {f"train/not fractured/{a}": f"train/not fractured/{b}" for a, b in ((46, 29), (47, 30))}
 LARGE, LARGE_SIDE, COPIED = 10_000, 224, 0.25  # files of the large set, their side in pixels, share of rotated copies
 CORES = 2
+COPIED_REAL = 60  # FracAtlas pictures of which every kind of copy is planted
 # FracAtlas holds some radiographs twice. All pairs that the audit joins were looked at; those above this correlation
 # show the same radiograph, and one below it counts as a false alarm.
 LOOKED_ALIKE = 0.92
@@ -123,6 +125,42 @@ def fracatlas_rows(*, quick: bool) -> list[dict]:
             row(f"FracAtlas{label}: share of files in a doubtful group", false, bar="≤ 0.01", holds=false <= 0.01)
         )
     return rows
+
+
+def planted_rows(*, quick: bool) -> list[dict]:
+    """Copies planted among FracAtlas pictures: pairs found by the audit, and by others at their best threshold."""
+    alone = quietly(FRACATLAS).table.drop_duplicates("source_id")["path"]  # it holds some radiographs twice
+    files = [FRACATLAS / path for path in alone.sample(frac=1, random_state=0)][: 60 if quick else None]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "planted"
+        known = planted.plant(files, folder, copied=8 if quick else COPIED_REAL)
+        result = quietly(folder, names=False)
+        truth = np.array([known[path][0] for path in result.table["path"]])
+        kinds = np.array([known[path][1] for path in result.table["path"]])
+        found = result.table["source_id"].to_numpy()
+        precision, recall = pair_scores(truth, found)
+        rows = [
+            row("planted copies: precision of pairs", precision, bar="≥ 0.99", holds=precision >= 0.99),
+            row("planted copies: recall of pairs", recall, bar="≥ 0.95", holds=recall >= 0.95),
+        ]
+        original = {source: group for source, kind, group in zip(truth, kinds, found, strict=True) if not kind}
+        for kind in planted.CHANGES:
+            here = kinds == kind
+            share = np.mean([original[source] == group for source, group in zip(truth[here], found[here], strict=True)])
+            rows.append(row(f"planted copies, {kind}: found with the original", float(share)))
+        for opponent, hashes in planted.opponents():
+            rows += _opponent_rows(opponent, hashes([folder / path for path in result.table["path"]]), truth)
+    return rows
+
+
+def _opponent_rows(name: str, bits: np.ndarray, truth: np.ndarray) -> list[dict]:
+    """The most pairs that hashes find at a precision of 0.99, or the most precise where none reaches it."""
+    found = [pair_scores(truth, planted.groups_within(bits, most)) for most in range(planted.MOST_BITS + 1)]
+    precision, recall = max(found, key=lambda one: (min(one[0], 0.99), one[1]))
+    return [
+        row(f"planted copies, {name}: precision of pairs", precision),
+        row(f"planted copies, {name}: recall of pairs", recall),
+    ]
 
 
 def simulated_rows(*, quick: bool) -> list[dict]:
@@ -216,6 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
         (wrist_rows, WRIST),
         (split_rows, WRIST),
         (fracatlas_rows, FRACATLAS),
+        (planted_rows, FRACATLAS),
         (simulated_rows, None),
         (speed_rows, None),
     ]

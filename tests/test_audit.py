@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +15,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fracturelib.audit import audit, findings
+from fracturelib.audit import audit, candidates, findings
+from fracturelib.audit.candidates import searcher
 from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
-from fracturelib.audit.pictures import MIRRORED, describe_picture, unit_descriptors
+from fracturelib.audit.pictures import INVERTED, MIRRORED, describe_picture, unit_descriptors
 from fracturelib.audit.reading import Read, measure_appearance, read_one
 from fracturelib.audit.registration import compare, compare_either_way
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import sample_size
 from fracturelib.catalog import read_catalog, survey
+from fracturelib.errors import FracturelibWarning
 from fracturelib.simulation import simulate, simulate_one
 
 REAL = Path(os.environ.get("FRACTURELIB_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -72,6 +75,10 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "other gamma": lambda pixels: (255 * (pixels / 255) ** 0.7).astype(np.uint8),
     "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
     "upside down": lambda pixels: np.ascontiguousarray(pixels[::-1]),
+    "inverted": lambda pixels: 255 - pixels,
+    "CLAHE": lambda pixels: cv2.createCLAHE(3.0, (8, 8)).apply(pixels),
+    "a coarse JPEG": lambda pixels: saved_again(pixels, 30),
+    "a painted marker": lambda pixels: cv2.putText(pixels.copy(), "R", (20, 60), cv2.FONT_HERSHEY_SIMPLEX, 2, 255, 4),
     "a square": lambda pixels: cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA),
     "a turned square": lambda pixels: turned(cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA), 40),
     "turned, darker, saved again": lambda pixels: saved_again((0.6 * turned(pixels, 25)).astype(np.uint8), 60),
@@ -89,6 +96,7 @@ def test_every_kind_of_copy_is_recognised(kind, forearms, tmp_path):
     evidence = compare_either_way(as_read(forearms[0], tmp_path), as_read(KINDS[kind](forearms[0]), tmp_path))
     assert evidence is not None
     assert evidence.mirrored == (kind in ("mirrored", "upside down"))
+    assert evidence.inverted == (kind == "inverted")
 
 
 @pytest.mark.parametrize("degrees", [-170, -131, -90, -44, -7, 3, 30, 61, 90, 118, 180])
@@ -141,6 +149,35 @@ def test_a_mirrored_descriptor_is_that_of_the_mirrored_picture(forearms):
     similar = unit_descriptors(plain)[:, MIRRORED] @ unit_descriptors(mirror).T
     assert np.median(similar.max(axis=1)) > 0.95
     np.testing.assert_array_equal(MIRRORED[MIRRORED], np.arange(128))
+
+
+def test_an_inverted_descriptor_is_that_of_the_inverted_picture(forearms):
+    plain, negative = describe_picture(forearms[0]), describe_picture(255 - forearms[0])
+    similar = unit_descriptors(plain)[:, INVERTED] @ unit_descriptors(negative).T
+    assert np.median(similar.max(axis=1)) > 0.9
+    np.testing.assert_array_equal(INVERTED[INVERTED], np.arange(128))
+
+
+def test_the_index_of_many_pictures_finds_what_exact_search_finds(monkeypatch):
+    pytest.importorskip("faiss")
+    draw = np.random.default_rng(0)
+    count, copied = 3000, 300
+    views = draw.normal(size=(20, 64)).astype(np.float32)
+    vectors = views[draw.integers(20, size=count)] + draw.normal(size=(count, 64)).astype(np.float32)
+    vectors[-copied:] = vectors[:copied] + 0.4 * draw.normal(size=(copied, 64))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    exact_rows, exact_distances = searcher(vectors)(vectors, 7)
+    monkeypatch.setattr(candidates, "EXACT", 1000)
+    rows, distances = searcher(vectors)(vectors, 7)
+    assert (rows[:, 0] == np.arange(count)).all()  # a different path, and each finds itself
+    shared = [len(set(one) & set(other)) for one, other in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
+    assert np.mean(shared) / 7 > 0.9
+    assert np.mean([count - copied + row in rows[row] for row in range(copied)]) > 0.99
+    np.testing.assert_allclose(distances[:, 1], exact_distances[:, 1], atol=0.2)
+    np.testing.assert_array_equal(searcher(vectors)(vectors, 7)[0], rows)  # the same index again
+    monkeypatch.setitem(sys.modules, "faiss", None)  # without the package the search is exact
+    with pytest.warns(FracturelibWarning, match=r"fracturelib\[large\]"):
+        np.testing.assert_array_equal(searcher(vectors)(vectors, 7)[0], exact_rows)
 
 
 def test_groups_are_transitive_and_exact_copies_need_no_keypoints(forearms, tmp_path):

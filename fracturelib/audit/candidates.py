@@ -8,8 +8,9 @@ cropped copy has nearly the same vector. No network is used: the result depends 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
@@ -17,22 +18,31 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 
-from fracturelib.audit.pictures import MIRRORED, Picture, unit_descriptors
+from fracturelib.audit.pictures import INVERTED, MIRRORED, Form, Picture, unit_descriptors
+from fracturelib.errors import FracturelibWarning
 
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from
+EXACT = 20_000  # pictures up to which every vector is compared with every other
+CELLS, PROBED = 2, 24  # cells per square root of the number of pictures; cells that a query looks into
+Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 FEWEST_SAMPLED = 4 * WORDS  # keypoints; below it every pair is a candidate
 
 
 @dataclass(frozen=True)
 class Signatures:
-    """One vector per picture, (n, WORDS * SHORT) float32 of length 1, and one for its mirror image.
+    """One vector per picture, (n, WORDS * SHORT) float32 of length 1, one for its mirror image and one for its inverse.
 
     A picture without keypoints has zeros.
     """
 
     plain: np.ndarray
     mirrored: np.ndarray
+    inverted: np.ndarray
+
+    def of(self, form: Form) -> np.ndarray:
+        """The vectors of the pictures in one form."""
+        return {Form.AS_IT_IS: self.plain, Form.MIRRORED: self.mirrored, Form.INVERTED: self.inverted}[form]
 
 
 def signatures(pictures: Sequence[Picture]) -> Signatures | None:
@@ -48,23 +58,56 @@ def signatures(pictures: Sequence[Picture]) -> Signatures | None:
         words.fit(shorten.transform(sample))
     centres, mean, axes = words.cluster_centers_, shorten.mean_, shorten.components_
     rows = [_vectors(picture, centres, mean, axes) for picture in pictures]
-    return Signatures(np.stack([plain for plain, _ in rows]), np.stack([mirror for _, mirror in rows]))
+    return Signatures(*(np.stack(vectors) for vectors in zip(*rows, strict=True)))
 
 
-def neighbours(queries: np.ndarray, among: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers in `among` of the nearest ones of each query, (n, count), nearest first, and their distances."""
-    count = min(count, len(among))
-    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(among)
-    distances, rows = search.kneighbors(queries)
-    return rows, distances
+def searcher(among: np.ndarray) -> Search:
+    """What finds the nearest rows of `among` (n, d), float32: exactly, or nearly so where there are many.
+
+    It gives the row numbers for queries (m, d), (m, count), nearest first and -1 where fewer were found, and their
+    distances. Above `EXACT` rows, faiss puts them into cells around centres (an inverted file: Jégou, Douze and
+    Schmid, IEEE PAMI 33 (2011), 117–128) and looks at those nearest to a query; without that package it is exact, and
+    takes a time that grows with the square of the files, which a warning says.
+    """
+    if len(among) > EXACT:
+        try:
+            import faiss
+        except ImportError:
+            said = f"each of {len(among):,} pictures is held against all; pip install 'fracturelib[large]' is faster"
+            warnings.warn(said, FracturelibWarning, stacklevel=2)
+        else:
+            return _by_cells(faiss, np.ascontiguousarray(among, np.float32))
+    exact = NearestNeighbors(algorithm="brute").fit(among)
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        distances, rows = exact.kneighbors(queries, min(count, len(among)))
+        return rows, distances
+
+    return search
 
 
-def _vectors(
-    picture: Picture, centres: np.ndarray, mean: np.ndarray, axes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The picture's vector and that of its mirror image."""
+def _by_cells(faiss: Any, among: np.ndarray) -> Search:
+    """`searcher` by an inverted file. The same rows give the same cells, whatever the number of threads."""
+    cells = round(CELLS * len(among) ** 0.5)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(among.shape[1]), among.shape[1], cells, faiss.METRIC_L2)
+    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = 0, 10, 64
+    index.cp.min_points_per_centroid = 1
+    index.train(among)
+    index.add(among)
+    index.nprobe = PROBED
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        squares, rows = index.search(np.ascontiguousarray(queries, np.float32), min(count, len(among)))
+        return rows, np.sqrt(np.maximum(squares, 0))
+
+    return search
+
+
+def _vectors(picture: Picture, centres: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> list[np.ndarray]:
+    """The picture's vector, that of its mirror image and that of its inverse."""
     values = unit_descriptors(picture)
-    return tuple(_vector((part - mean) @ axes.T, centres) for part in (values, values[:, MIRRORED]))  # type: ignore
+    forms = (values, values[:, MIRRORED], values[:, INVERTED])
+    return [_vector((part - mean) @ axes.T, centres) for part in forms]
 
 
 def _vector(values: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,19 @@ from scipy.cluster.hierarchy import DisjointSet
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from fracturelib.audit.candidates import Signatures, neighbours, signatures
-from fracturelib.audit.pictures import Picture
+from fracturelib.audit.candidates import Signatures, searcher, signatures
+from fracturelib.audit.pictures import Form, Picture
 from fracturelib.audit.reading import Read
-from fracturelib.audit.registration import compare
+from fracturelib.audit.registration import Evidence, compare
 from fracturelib.runtime import available_cores
 
-NEIGHBOURS, MIRROR_NEIGHBOURS = 6, 3  # pictures that each one is compared with, as it is and mirrored
+NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
 ROUNDS = 3  # after the first, groups are compared with groups
 BATCH = 256  # pairs compared before the groups are looked at again
-LINK_COLUMNS = ("one", "other", "how", "correlation", "overlap", "points", "degrees", "scale", "mirrored")
+EVIDENCE = tuple(one.name for one in fields(Evidence))
+LINK_COLUMNS = ("one", "other", "how", *EVIDENCE)
 
-Pair = tuple[int, int, bool]  # two row numbers, and whether the first is to be mirrored
+Pair = tuple[int, int, Form]  # two row numbers, and the form of the first
 
 
 @dataclass(frozen=True)
@@ -87,35 +88,39 @@ def _candidates(found: Signatures | None, owners: Sequence[int], groups: Disjoin
     """
     if found is None:
         rows = range(len(owners))
-        return [] if stage else [(a, b, flip) for a in rows for b in rows if a < b for flip in (False, True)]
+        return [] if stage else [(a, b, form) for a in rows for b in rows if a < b for form in Form]
     if stage == 0:
         return _nearest(found)
     return _nearest_groups(found, _numbers(groups, owners))
 
 
 def _nearest(found: Signatures) -> list[Pair]:
-    """Each signature with its nearest ones, as it is and mirrored; the nearest pairs first, each pair once."""
-    ranked: dict[Pair, float] = {}
-    for flip, queries, count in ((False, found.plain, NEIGHBOURS), (True, found.mirrored, MIRROR_NEIGHBOURS)):
-        near, distances = neighbours(queries, found.plain, count + 1)  # the picture itself may be among them
-        for one, (others, far) in enumerate(zip(near.tolist(), distances.tolist(), strict=True)):
-            for other, distance in zip(others, far, strict=True):
-                if one != other:
-                    ranked[min(one, other), max(one, other), flip] = distance
-    return sorted(ranked, key=ranked.__getitem__)
+    """Each signature with its nearest ones, in every form; the nearest pairs first, each pair once."""
+    search, parts = searcher(found.plain), []
+    for place, (form, count) in enumerate(NEIGHBOURS.items()):
+        near, distances = search(found.of(form), count + 1)  # the picture itself may be among them
+        one = np.repeat(np.arange(len(near)), near.shape[1])
+        other = near.ravel()
+        low, high, forms = np.minimum(one, other), np.maximum(one, other), np.full(len(one), place)
+        parts.append(np.column_stack([low, high, forms, distances.ravel()])[(one != other) & (other >= 0)])
+    pairs = np.concatenate(parts)  # (m, 4)
+    pairs = pairs[np.unique(pairs[:, :3], axis=0, return_index=True)[1]]
+    pairs = pairs[np.argsort(pairs[:, 3], kind="stable")]
+    kinds = list(NEIGHBOURS)
+    return [(int(low), int(high), kinds[int(place)]) for low, high, place, _ in pairs]
 
 
 def _nearest_groups(found: Signatures, numbers: np.ndarray) -> list[Pair]:
     """The most similar members of each group and of the groups nearest to it; single pictures were compared before."""
-    members = [np.flatnonzero(numbers == number) for number in range(numbers.max() + 1)]
-    means = [np.stack([_unit(part[rows].mean(axis=0)) for rows in members]) for part in (found.plain, found.mirrored)]
+    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    means = [np.stack([_unit(found.of(form)[rows].mean(axis=0)) for rows in members]) for form in Form]
     pairs = []
-    for one, other, flip in _nearest(Signatures(*means)):
+    for one, other, form in _nearest(Signatures(*means)):
         if len(members[one]) + len(members[other]) > 2:
-            left = (found.mirrored if flip else found.plain)[members[one]]
+            left = found.of(form)[members[one]]
             similar = left @ found.plain[members[other]].T
             a, b = np.unravel_index(similar.argmax(), similar.shape)
-            pairs.append((int(members[one][a]), int(members[other][b]), flip))
+            pairs.append((int(members[one][a]), int(members[other][b]), form))
     return pairs
 
 
@@ -137,7 +142,7 @@ def _compare_all(
     with bar, threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(pairs), BATCH):
             batch = list(filter(apart, pairs[start : start + BATCH]))
-            verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], mirrored=pair[2]), batch)
+            verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], form=pair[2]), batch)
             for (one, other, _), evidence in zip(batch, verdicts, strict=True):
                 one, other = sorted((owners[one], owners[other]))
                 if evidence and groups.merge(one, other):

@@ -7,6 +7,7 @@ places of the anatomy after rotation, resizing, cropping and a change of contras
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -22,6 +23,17 @@ NOTHING = -128  # in `Picture.structure`: no anatomy here
 # A SIFT descriptor holds 4 × 4 cells × 8 directions, turned along its keypoint. In a mirror, the cells swap sides and
 # the directions run the other way round; so the descriptor of a mirrored picture is a mere reordering.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+# Where bright and dark are exchanged, a keypoint turns by half a circle, and its cells with it; relative to it, the
+# directions stay.
+INVERTED = np.arange(128).reshape(4, 4, 8)[::-1, ::-1].ravel()
+
+
+class Form(StrEnum):
+    """In which form one picture of a pair is laid on the other."""
+
+    AS_IT_IS = "as it is"
+    MIRRORED = "mirrored"
+    INVERTED = "inverted"
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,12 @@ def describe_picture(pixels: np.ndarray) -> Picture:
     points = np.array([keypoint.pt for keypoint in keypoints[:KEYPOINTS]], np.float32)
     angles = np.array([keypoint.angle for keypoint in keypoints[:KEYPOINTS]], np.float32)
     return Picture(points, angles, np.minimum(np.sqrt(shares) * 512, 255).astype(np.uint8), _structure(small))
+
+
+def inverse(picture: Picture) -> Picture:
+    """What `describe_picture` gives of the same radiograph with bright and dark exchanged, but for the ground."""
+    structure = np.where(picture.structure == NOTHING, picture.structure, -picture.structure)
+    return Picture(picture.points, (picture.angles + 180) % 360, picture.descriptors[:, INVERTED], structure)
 
 
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:

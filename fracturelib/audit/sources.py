@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fracturelib.audit.copies import Copies
+from fracturelib.audit.copies import EVIDENCE, Copies
 from fracturelib.audit.reading import read_one
 from fracturelib.audit.registration import compare_either_way
 from fracturelib.catalog import NO_SPLIT, UNKNOWN, class_name
@@ -18,7 +18,6 @@ from fracturelib.evaluation import wilson_interval
 
 EXAMPLE_ACCURACY = 0.9  # whose interval shows what copies do to it
 SPLIT_ORDER = (*SPLITS, NO_SPLIT)
-EVIDENCE = ("correlation", "overlap", "points", "degrees", "scale", "mirrored")
 LEAK_COLUMNS = ("kind", "source_id", "files", "where", "one", "other", "how", *EVIDENCE)
 MOST_COMPARED = 24  # leaks whose pair is laid on each other once more, for the evidence
 
