@@ -148,6 +148,8 @@ def test_a_failing_cell_is_named_and_the_others_go_on(tmp_path, capsys, code, to
     assert "| 1 |" in (out / "index.md").read_text(encoding="utf-8")
     write_notebook(series, "# 00 · A", "DATA = None")
     assert main(["course", "run", "--out", str(out), "--notebooks", str(series)]) == 0
+    assert main(["course", "run", "--out", str(out), "--notebooks", str(series), "--only", "01"]) == 0
+    assert "2 notebooks" in (out / "index.md").read_text(encoding="utf-8"), "one call does not forget the others"
     assert "01_data_exploration.ipynb: kept" in capsys.readouterr().out, "it goes on from there"
 
 

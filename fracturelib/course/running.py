@@ -90,14 +90,20 @@ def run_course(
     out = _check_out(Path(out), series, data)
     parameters, data_mark = _parameters(out, data, options or DEFAULTS, on_data)
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    found = []
-    write_text(out / COURSE_INDEX, index_page([], data=data, fast=fast))
+    made_by: dict[str, Any] = {"parameters": parameters, "fast": fast, "data_mark": data_mark}
+    others = (file for file in find_notebooks(notebooks) if file not in series)
+    known = [kept for file in others if (kept := _kept(file, out / "notebooks" / file.name, **made_by))]
+    found: list[Outcome] = []
+
+    def write_index() -> None:
+        in_order = sorted([*known, *found], key=lambda outcome: outcome.name)
+        write_text(out / COURSE_INDEX, index_page(in_order, data=data, fast=fast))
+
+    write_index()
     for file in series:
-        target = out / "notebooks" / file.name
-        done = _run_one(file, target, parameters=parameters, fast=fast, data_mark=data_mark)
-        found.append(done)
-        write_text(out / COURSE_INDEX, index_page(found, data=data, fast=fast))
-        say(_line(done))
+        found.append(_run_one(file, out / "notebooks" / file.name, **made_by))
+        write_index()
+        say(_line(found[-1]))
     return found
 
 
@@ -189,12 +195,10 @@ def _seen_from(out: Path, path: str | Path) -> str:
 
 def _run_one(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> Outcome:
     """Execute one notebook into its copy, unless an earlier call has done so."""
+    if kept := _kept(file, target, parameters=parameters, fast=fast, data_mark=data_mark):
+        return kept
     notebook = nbformat.read(file, as_version=4)
     key = _key(notebook, parameters, fast, data_mark)
-    earlier = _made_by(target) if target.exists() else None
-    if earlier is not None and earlier["key"] == key and not earlier["outcome"]["failed"]:
-        told = {name: tuple(map(tuple, earlier["outcome"][name])) for name in ("left_out", "not_so")}
-        return Outcome(**earlier["outcome"] | told | {"kept": True})
     started, failed = time.monotonic(), ""
     inject(notebook, parameters)
     try:
@@ -209,6 +213,16 @@ def _run_one(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: b
     notebook.metadata["fracturelib"] = {_RUN: {"key": key, "outcome": asdict(outcome)}}
     write_text(target, nbformat.writes(notebook) + "\n")
     return outcome
+
+
+def _kept(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> Outcome | None:
+    """The outcome of an earlier call, where it finished this very notebook with these settings and data."""
+    earlier = _made_by(target) if target.exists() else None
+    key = _key(nbformat.read(file, as_version=4), parameters, fast, data_mark)
+    if earlier is None or earlier["key"] != key or earlier["outcome"]["failed"]:
+        return None
+    told = {name: tuple(map(tuple, earlier["outcome"][name])) for name in ("left_out", "not_so")}
+    return Outcome(**earlier["outcome"] | told | {"kept": True})
 
 
 def _said(notebook: NotebookNode, name: str) -> Iterator[tuple[str, str]]:
