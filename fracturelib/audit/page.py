@@ -173,7 +173,7 @@ def evidence_sentence(row: Any) -> str:
         return "Each is a copy of other files of this group, and these are copies of each other."
     if row.how == "by name only":
         return "The names say so (or metadata.csv); the pictures could not be laid on each other."
-    forms = "".join(f"{name}, " for name in ("mirrored", "inverted") if row[name])
+    forms = "".join(f"{name}, " for name in ("mirrored", "inverted") if getattr(row, name))
     return (
         f"Laid on each other ({forms}turned by {row.degrees:.0f}°, enlarged {row.scale:.2f} times), the fine "
         f"structure has a correlation of {row.correlation:.2f} over {percent(row.overlap)} of the anatomy."
