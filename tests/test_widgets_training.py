@@ -276,7 +276,7 @@ def test_a_run_that_fits_is_reused_and_another_is_remade(tmp_path, monkeypatch, 
 def test_a_second_notebook_waits_for_the_run_that_the_first_is_making(tmp_path, monkeypatch, capsys):
     made, calls = SimpleNamespace(repeats_here=True), []
 
-    def pretend(config, *, folder, resume):
+    def pretend(config, *, folder, resume, **_):
         calls.append(resume)
         if len(calls) < 4:
             raise RunBusyError("another process is training this run", file=folder)
