@@ -1,6 +1,5 @@
 """What the figures and panels of notebooks 04 and 06 draw is what the numbers beside them say: the artists are read."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,12 +25,6 @@ from tests.helpers.results import checks, robustness
 @pytest.fixture
 def validation():
     return simulated(sources=200).assign(split="val", region=lambda table: np.where(table.index % 3, "hand", "leg"))
-
-
-@pytest.fixture(autouse=True)
-def no_figure_left_behind():
-    yield
-    plt.close("all")
 
 
 def points(ax, marker):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,12 +28,6 @@ CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
     return made_up_bench(60, 20, views=2)
-
-
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
 
 
 # --- heads on stored features ---------------------------------------------------------------------------------------

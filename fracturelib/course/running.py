@@ -91,8 +91,9 @@ def run_course(
     parameters, data_mark = _parameters(out, data, options or DEFAULTS, on_data)
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     made_by: dict[str, Any] = {"parameters": parameters, "fast": fast, "data_mark": data_mark}
-    others = (file for file in find_notebooks(notebooks) if file not in series)
-    known = [kept for file in others if (kept := _kept(file, out / "notebooks" / file.name, **made_by))]
+    others = [file for file in find_notebooks(notebooks) if file not in series]
+    earlier = [_kept(out / "notebooks" / file.name, _key(_read(file), **made_by)) for file in others]
+    known = [outcome for outcome in earlier if outcome is not None]
     found: list[Outcome] = []
 
     def write_index() -> None:
@@ -195,10 +196,10 @@ def _seen_from(out: Path, path: str | Path) -> str:
 
 def _run_one(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> Outcome:
     """Execute one notebook into its copy, unless an earlier call has done so."""
-    if kept := _kept(file, target, parameters=parameters, fast=fast, data_mark=data_mark):
+    notebook = _read(file)
+    key = _key(notebook, parameters=parameters, fast=fast, data_mark=data_mark)
+    if kept := _kept(target, key):
         return kept
-    notebook = nbformat.read(file, as_version=4)
-    key = _key(notebook, parameters, fast, data_mark)
     started, failed = time.monotonic(), ""
     inject(notebook, parameters)
     try:
@@ -215,10 +216,13 @@ def _run_one(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: b
     return outcome
 
 
-def _kept(file: Path, target: Path, *, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> Outcome | None:
-    """The outcome of an earlier call, where it finished this very notebook with these settings and data."""
+def _read(file: Path) -> NotebookNode:
+    return nbformat.read(file, as_version=4)
+
+
+def _kept(target: Path, key: str) -> Outcome | None:
+    """The outcome of an earlier call that wrote this copy, where it finished with the same `_key`."""
     earlier = _made_by(target) if target.exists() else None
-    key = _key(nbformat.read(file, as_version=4), parameters, fast, data_mark)
     if earlier is None or earlier["key"] != key or earlier["outcome"]["failed"]:
         return None
     told = {name: tuple(map(tuple, earlier["outcome"][name])) for name in ("left_out", "not_so")}
@@ -238,7 +242,7 @@ def without_links_out(text: str) -> str:
     return re.sub(r"\[([^\]\n]+)\]\((?:\.\./|solutions/)[^)]*\)", r"\1", text)
 
 
-def _key(notebook: NotebookNode, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> str:
+def _key(notebook: NotebookNode, *, parameters: Mapping[str, Any], fast: bool, data_mark: str) -> str:
     """SHA-256 over all that decides what comes out."""
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
     return hashlib.sha256(json.dumps([__version__, cells, dict(parameters), fast, data_mark]).encode()).hexdigest()

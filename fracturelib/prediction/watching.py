@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -196,8 +196,9 @@ def _new_pictures(run: Run, folder: Path) -> pd.DataFrame:
     patients = pd.Series([ids.of(file)[0] for file in files])
     found["unit"] = pd.factorize(patients.where(patients != "", pd.Series(map(str, files))))[0]
     found["device"] = [ids.device(file) for file in files]
-    groups = [] if run.reference is None else [group for group in GROUPS if group in run.reference.table]
-    if run.reference is not None and groups:
-        for group in groups:
-            found[f"nearest_{group}"] = run.reference.vote(np.concatenate(features), group)
+    if run.reference is not None:
+        together: NDArray[Any] = np.concatenate(features)  # (N, F)
+        for group in GROUPS:
+            if group in run.reference.table:
+                found[f"nearest_{group}"] = run.reference.vote(together, group)
     return found
