@@ -9,12 +9,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import DisjointSet
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fracturelib.audit.candidates import Signatures, searcher, signatures
 from fracturelib.audit.pictures import Form, Picture
-from fracturelib.audit.reading import Read
+from fracturelib.audit.reading import Read, one_thread_each
 from fracturelib.audit.registration import Evidence, compare
 from fracturelib.runtime import available_cores
 
@@ -138,8 +137,7 @@ def _compare_all(
 
     links = []
     bar = tqdm(total=len(pairs), desc="Comparing", unit="pair", delay=2, disable=not progress)
-    # Small products of matrices: threads of our own are faster than those of the matrix library.
-    with bar, threadpool_limits(1), ThreadPoolExecutor(available_cores()) as pool:
+    with bar, one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(pairs), BATCH):
             batch = list(filter(apart, pairs[start : start + BATCH]))
             verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], form=pair[2]), batch)

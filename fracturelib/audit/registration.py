@@ -48,6 +48,7 @@ TOLERANCE = 3.0  # pixels at which a keypoint still agrees with the map
 DRAWS = 500  # of two keypoints by RANSAC: where one in ten is right, five of the draws are
 LEAST_AREA = 1200  # pixels of common anatomy
 SCALES = (0.4, 2.5)  # a copy is not made more than so much smaller or larger, after the long sides were made equal
+_BEFORE, _AFTER = np.arange(36) - 1, (np.arange(36) + 1) % 36  # neighbours in a circle of 36 steps
 STRETCH = 1.4  # and not stretched by more than this; pictures are compared squeezed into a square as well
 
 
@@ -101,42 +102,44 @@ def best_fit(one: Picture, other: Picture, *, form: Form = Form.AS_IT_IS) -> tup
     """As `compare`, with the map (2, 3) from the pixels of `one` to those of `other`, both of `SIDE`."""
     mirrored, inverted = form is Form.MIRRORED, form is Form.INVERTED
     one = inverse(one) if inverted else one
-    maps = candidate_maps(one, other, mirrored=mirrored)
-    coarse = [correlate(one, other, mapping, step=COARSE)[0] for mapping in maps]
+    matches = _matches(one, other, mirrored)
+    maps = candidate_maps(one, other, matches, mirrored=mirrored)
+    laid = _Overlay(one, other, step=COARSE)
+    coarse = [laid.correlate(mapping)[0] for mapping in maps]
     for place in np.argsort(coarse)[::-1]:
         if coarse[place] < HOPELESS:
             break
-        settled = _settle(one, other, maps[place])
+        settled = _settle(_Overlay(one, other), maps[place])
         if settled is not None and _plausible(settled[0], mirrored):
             fit, correlation, overlap = settled
-            points = _agreeing(one, other, fit, *_matches(one, other, mirrored))
+            points = _agreeing(one, other, fit, *matches)
             return Evidence(correlation, overlap, points, *_turn_and_scale(fit, mirrored), mirrored, inverted), fit
     return None
 
 
-def _settle(one: Picture, other: Picture, mapping: np.ndarray) -> tuple[np.ndarray, float, float] | None:
+def _settle(laid: _Overlay, mapping: np.ndarray) -> tuple[np.ndarray, float, float] | None:
     """The map, refined as far as needed, under which both show the same radiograph, with its correlation and overlap.
 
     None where none is found.
     """
-    correlation, overlap = correlate(one, other, mapping)
+    correlation, overlap = laid.correlate(mapping)
     for steps, promising in REFINING.items():
-        if _fits(one, other, mapping, correlation, overlap):
+        if _fits(laid, mapping, correlation, overlap):
             return mapping, correlation, overlap
         if correlation < promising:
             return None
-        mapping = _refine(one, other, mapping, steps)
-        correlation, overlap = correlate(one, other, mapping)
-    return (mapping, correlation, overlap) if _fits(one, other, mapping, correlation, overlap) else None
+        mapping = laid.refine(mapping, steps)
+        correlation, overlap = laid.correlate(mapping)
+    return (mapping, correlation, overlap) if _fits(laid, mapping, correlation, overlap) else None
 
 
-def _fits(one: Picture, other: Picture, mapping: np.ndarray, correlation: float, overlap: float) -> bool:
+def _fits(laid: _Overlay, mapping: np.ndarray, correlation: float, overlap: float) -> bool:
     """Whether the misfit is small, also beside that of shifts by GRAIN, in the directions of a half circle."""
     if correlation < (SAME if overlap < WHOLE else ALTERED) or overlap < LEAST_OVERLAP:
         return False
     angles = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
     shifts = [np.array([[0, 0, GRAIN * np.cos(angle)], [0, 0, GRAIN * np.sin(angle)]]) for angle in angles]
-    shifted = max(correlate(one, other, mapping + shift)[0] for shift in shifts)
+    shifted = max(laid.correlate(mapping + shift)[0] for shift in shifts)
     sharp = overlap < WHOLE or correlation < SAME
     return 1 - correlation <= (LARGEST_MISFIT_OF_PART if sharp else LARGEST_MISFIT) * (1 - shifted)
 
@@ -160,16 +163,16 @@ def lay_on(one: np.ndarray, other: np.ndarray, *, cells: int = 6) -> np.ndarray 
     return np.where((rows + columns) % 2 == 0, moved, small[1]).astype(np.uint8)
 
 
-def candidate_maps(one: Picture, other: Picture, *, mirrored: bool = False) -> list[np.ndarray]:
-    """Maps (2, 3) from the pixels of `one` to those of `other` that their keypoints suggest, none where too few match.
+def candidate_maps(
+    one: Picture, other: Picture, matches: tuple[np.ndarray, np.ndarray], *, mirrored: bool = False
+) -> list[np.ndarray]:
+    """Maps (2, 3) from the pixels of `one` to those of `other` that `matches` suggest, none where there are too few.
 
     The first is the similarity that most matches agree on. On a long bone's shaft keypoints look alike, and they tell
     the direction better than the place; so the commonest turns about the middle are tried too, the way most copies are
     made.
     """
-    if min(len(one.points), len(other.points)) < FEWEST_POINTS:
-        return []
-    here, there = _matches(one, other, mirrored)
+    here, there = matches
     if len(here) < FEWEST_POINTS:
         return []
     flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
@@ -188,10 +191,13 @@ def candidate_maps(one: Picture, other: Picture, *, mirrored: bool = False) -> l
 
 def _matches(one: Picture, other: Picture, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of keypoints in `one` and in `other` that are most similar to each other, both (m,)."""
+    if min(len(one.points), len(other.points)) < FEWEST_POINTS:
+        return np.zeros(0, int), np.zeros(0, int)
     here = unit_descriptors(one)
     similar = (here[:, MIRRORED] if mirrored else here) @ unit_descriptors(other).T  # (k, l)
-    best, back = similar.argmax(axis=1), similar.argmax(axis=0)
-    rows = np.flatnonzero((back[best] == np.arange(len(best))) & (similar.max(axis=1) > MATCH))
+    every, best = np.arange(len(similar)), similar.argmax(axis=1)
+    back = np.ascontiguousarray(similar.T).argmax(axis=1)
+    rows = np.flatnonzero((back[best] == every) & (similar[every, best] > MATCH))
     return rows, best[rows]
 
 
@@ -205,8 +211,8 @@ def _commonest_turns(differences: np.ndarray) -> list[float]:
     """The two commonest of some angles, in degrees, each the mean of a peak of their histogram."""
     turns, found = differences % 360, []
     for _ in range(2):
-        counts = np.histogram(turns, 36, (0, 360))[0]
-        wide = counts + np.roll(counts, 1) + np.roll(counts, -1)
+        counts = np.bincount((turns // 10).astype(int), minlength=36)[:36]
+        wide = counts + counts[_BEFORE] + counts[_AFTER]
         if wide.max() < FEWEST_POINTS:
             break
         from_peak = (turns - (wide.argmax() * 10 + 5) + 180) % 360 - 180
@@ -224,42 +230,50 @@ def _about_the_middle(one: Picture, other: Picture, degrees: float, flip: np.nda
     return np.column_stack([linear, middles[1] - linear @ middles[0]])
 
 
-def correlate(one: Picture, other: Picture, mapping: np.ndarray, *, step: int = 1) -> tuple[float, float]:
-    """Correlation of the fine structure over the common anatomy, and that anatomy's share of the smaller one.
+class _Overlay:
+    """One picture laid on another under several maps; with `step`, only every so many pixels are looked at."""
 
-    With `step`, only every so many pixels of each row and column are looked at.
-    """
-    there = other.structure[::step, ::step]
-    size = there.shape[::-1]
-    moved = cv2.warpAffine(_values(one.structure), mapping / step, size, flags=cv2.INTER_LINEAR)
-    anatomy = cv2.warpAffine(_anatomy(one.structure), mapping / step, size, flags=cv2.INTER_NEAREST)
-    common = (anatomy & _anatomy(there)).astype(np.float32)
-    whole = np.count_nonzero(_anatomy(one.structure)) * abs(np.linalg.det(mapping[:, :2])) / step**2
-    area, smaller = float(common.sum()), max(1.0, min(whole, np.count_nonzero(_anatomy(there))))
-    if area * step**2 < LEAST_AREA:
-        return 0.0, area / smaller
-    a, b = moved * common, _values(there) * common  # 0 outside, and nearly 0 in the mean
-    a, b = a - common * (a.sum() / area), b - common * (b.sum() / area)
-    power = np.vdot(a, a) * np.vdot(b, b)
-    return float(np.vdot(a, b) / np.sqrt(max(power, 1e-9))), min(1.0, area / smaller)
+    def __init__(self, one: Picture, other: Picture, *, step: int = 1) -> None:
+        self.step = step
+        self.moving, self.moving_anatomy = _values(one.structure), _anatomy(one.structure)
+        still = np.ascontiguousarray(other.structure[::step, ::step])
+        self.still, self.still_anatomy = _values(still), _anatomy(still)
+        self.areas = cv2.countNonZero(self.moving_anatomy) / step**2, cv2.countNonZero(self.still_anatomy)
 
+    def correlate(self, mapping: np.ndarray) -> tuple[float, float]:
+        """Correlation of the fine structure over the common anatomy, and that anatomy's share of the smaller one."""
+        size, scaled = self.still.shape[::-1], mapping / self.step
+        anatomy = cv2.warpAffine(self.moving_anatomy, scaled, size, flags=cv2.INTER_NEAREST) & self.still_anatomy
+        area = cv2.countNonZero(anatomy)
+        smaller = max(1.0, min(self.areas[0] * abs(_determinant(mapping)), self.areas[1]))
+        if area * self.step**2 < LEAST_AREA:
+            return 0.0, area / smaller
+        common = anatomy.astype(np.float32)
+        a = cv2.warpAffine(self.moving, scaled, size, flags=cv2.INTER_LINEAR) * common
+        b = self.still * common
+        a -= common * (a.sum() / area)
+        b -= common * (b.sum() / area)
+        power = np.vdot(a, a) * np.vdot(b, b)
+        return float(np.vdot(a, b) / np.sqrt(max(power, 1e-9))), min(1.0, area / smaller)
 
-def _refine(one: Picture, other: Picture, mapping: np.ndarray, steps: int) -> np.ndarray:
-    """The map near `mapping` with the largest correlation (ECC: Evangelidis and Psarakis, IEEE PAMI 30 (2008))."""
-    start = cv2.invertAffineTransform(mapping).astype(np.float32)  # OpenCV asks for the way back
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
-    try:
-        _, found = cv2.findTransformECC(
-            _values(other.structure), _values(one.structure), start, cv2.MOTION_AFFINE, stop, _anatomy(one.structure), 3
-        )
-    except cv2.error:  # does not converge: there is nothing to refine
-        return mapping
-    return cv2.invertAffineTransform(found.astype(np.float64))
+    def refine(self, mapping: np.ndarray, steps: int) -> np.ndarray:
+        """The map near `mapping` with the largest correlation (ECC: Evangelidis and Psarakis, IEEE PAMI 30 (2008))."""
+        start = cv2.invertAffineTransform(mapping).astype(np.float32)  # OpenCV asks for the way back
+        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
+        try:
+            _, found = cv2.findTransformECC(
+                self.still, self.moving, start, cv2.MOTION_AFFINE, stop, self.moving_anatomy, 3
+            )
+        except cv2.error:  # does not converge: there is nothing to refine
+            return mapping
+        return cv2.invertAffineTransform(found.astype(np.float64))
 
 
 def _values(structure: np.ndarray) -> np.ndarray:
     """`Picture.structure` as float32 with 0, the mean, where there is no anatomy."""
-    return np.where(structure == NOTHING, 0, structure).astype(np.float32)
+    values = structure.astype(np.float32)
+    values[structure == NOTHING] = 0
+    return values
 
 
 def _anatomy(structure: np.ndarray) -> np.ndarray:
@@ -267,9 +281,16 @@ def _anatomy(structure: np.ndarray) -> np.ndarray:
     return (structure != NOTHING).view(np.uint8)
 
 
+def _determinant(mapping: np.ndarray) -> float:
+    (a, b), (c, d) = mapping[:, :2].tolist()
+    return a * d - b * c
+
+
 def _plausible(mapping: np.ndarray, mirrored: bool) -> bool:
-    large, small = np.linalg.svd(mapping[:, :2], compute_uv=False)
-    flips = np.linalg.det(mapping[:, :2]) < 0
+    (a, b), (c, d) = mapping[:, :2].tolist()
+    turn, bend = np.hypot(a + d, c - b) / 2, np.hypot(a - d, c + b) / 2
+    large, small = turn + bend, abs(turn - bend)  # the singular values
+    flips = bend > turn
     return bool(flips == mirrored and small > SCALES[0] and large < SCALES[1] and large < STRETCH * small)
 
 
