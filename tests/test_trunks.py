@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import ConfigError, EvaluationError, WeightsError
@@ -173,6 +173,12 @@ def broken(tmp_path, what):
         config.write_text(json.dumps({"architecture": "resnet_of_nobody"}))
     elif what == "other network":
         config.write_text(json.dumps({"architecture": "test_vit"}))
+    elif what == "not finite":
+        save_vit(tmp_path / "vit")
+        state = load_file(tmp_path / "vit" / "model.safetensors")
+        state["layernorm.bias"][0] = float("inf")
+        save_file(state, tmp_path / "vit" / "model.safetensors", metadata={"format": "pt"})
+        return f"hf:{tmp_path / 'vit'}"
     elif what == "code":
         config.write_text(json.dumps({"model_type": "mine", "auto_map": {"AutoModel": "code.Mine"}}))
         (folder / "code.py").write_text("raise SystemExit('code of a repository was run')")
@@ -188,6 +194,7 @@ def broken(tmp_path, what):
         ("no network", "no repository of timm or transformers"),
         ("unknown network", "cannot be built"),
         ("other network", "do not fit"),
+        ("not finite", "NaN"),
         ("code", "cannot be built"),
     ],
 )

@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import http.server
+import json
 import pickle
 import socket
 import threading
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
+from fracturelib.cli import main
 from fracturelib.config import TrainConfig
 from fracturelib.errors import WeightsError, WeightsWarning
 from fracturelib.files import download
@@ -125,12 +127,51 @@ def test_weights_of_another_network_are_refused(tmp_path, state):
         load_trunk("densenet121", str(path))
 
 
-def test_not_finite_weights_are_refused(tmp_path, state):
-    state["conv1.weight"][0] = float("nan")
-    path = tmp_path / "nan.safetensors"
+def spoilt(state, how):
+    """A state dict with one value that no network can compute with, and the entry that holds it."""
+    name, value = {
+        "nan": ("conv1.weight", float("nan")),
+        "inf": ("layer4.1.bn2.bias", float("inf")),
+        "too large": ("layer1.0.conv1.weight", 1e300),  # infinite as soon as it is a float32
+        "negative variance": ("bn1.running_var", -1.0),
+    }[how]
+    state = {**state, name: state[name].double()}
+    state[name].view(-1)[0] = value
+    return state, name
+
+
+@pytest.fixture(params=["--weights", "file:"])
+def way(request, tmp_path):
+    """A safetensors file's path, and the options that name it."""
+    path = tmp_path / "spoilt.safetensors"
+    facts = {"network": "resnet18", "size": 64, "mean": [0.5] * 3, "std": [0.25] * 3}
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    named = {"weights": str(path)} if request.param == "--weights" else {"architecture": f"file:{path}"}
+    return path, named
+
+
+@pytest.mark.parametrize("how", ["nan", "inf", "too large", "negative variance"])
+def test_weights_that_are_no_numbers_are_refused(state, way, how):
+    path, named = way
+    state, name = spoilt(state, how)
     save_file(state, path)
-    with pytest.raises(WeightsError, match=r"not finite: conv1\.weight"):
-        load_trunk("resnet18", str(path))
+    with pytest.raises(WeightsError, match=f"NaN.*{name}") as caught:
+        load_trunk(**{"architecture": "resnet18", "weights": "auto", **named})
+    assert caught.value.file == path
+
+
+def test_a_training_on_such_weights_writes_nothing(tiny_data, tmp_path, state, capsys, way):
+    path, named = way
+    state, name = spoilt(state, "nan")
+    save_file(state, path)
+    [(option, value)] = named.items()
+    runs = tmp_path / "runs"
+    command = ["train", "--data", str(tiny_data), "--runs", str(runs), "--image-size", "64", f"--{option}", value]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert name in said and path.name in said and "Traceback" not in said
+    kept = {file.relative_to(runs).parts[:2] for file in runs.rglob("*") if file.is_file()}
+    assert kept <= {(".features", "facts")}, "what was learnt about the pictures may stay, nothing else"
 
 
 class Bomb:

@@ -82,7 +82,6 @@ def load_into(trunk: nn.Module, state: dict[str, torch.Tensor], path: Path) -> N
         for name, value in expected.items()
         if name in state and state[name].shape != value.shape
     ]
-    wrong += [f"not finite: {name}" for name, value in state.items() if not torch.isfinite(value.float()).all()]
     if wrong:
         shown = "; ".join(wrong[:MISMATCHES_SHOWN])
         raise WeightsError(
@@ -92,3 +91,21 @@ def load_into(trunk: nn.Module, state: dict[str, torch.Tensor], path: Path) -> N
             cure="name the matching --architecture, or another file",
         )
     trunk.load_state_dict({**expected, **state})  # copies, and converts float16 to float32
+
+
+def check_numbers(trunk: nn.Module, path: Path) -> None:
+    """Raise WeightsError where a network just read from a file cannot compute: NaN, infinity, a negative variance."""
+    wrong = [
+        name
+        for name, value in trunk.state_dict().items()
+        if not torch.isfinite(value).all() or (name.endswith("running_var") and (value < 0).any())
+    ]
+    if wrong:
+        shown = ", ".join(wrong[:MISMATCHES_SHOWN])
+        raise WeightsError(
+            f"the weights hold values that are no numbers to compute with (NaN, infinite, or a negative variance) in "
+            f"{len(wrong)} of {len(trunk.state_dict())} entries: {shown}",
+            file=path,
+            cause="the file is damaged, or a training that went wrong was saved",
+            cure="fetch or save it again, or name another file",
+        )

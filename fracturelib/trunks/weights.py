@@ -16,7 +16,7 @@ from fracturelib.runtime import offline, seeded
 from fracturelib.trunks.adapted import adapted
 from fracturelib.trunks.contract import OwnSource
 from fracturelib.trunks.sources import own_source_of, source_of
-from fracturelib.trunks.state import load_into, read_state_dict, state_fingerprint
+from fracturelib.trunks.state import check_numbers, load_into, read_state_dict, state_fingerprint
 
 BUNDLED_TRUNK = Path(__file__).parents[1] / "assets" / "resnet18_distilled.safetensors"
 BUNDLED_ARCHITECTURE = "resnet18"
@@ -64,7 +64,7 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
         The trunk, (B, 3, S, S) → (B, F), and where its weights came from.
 
     Raises:
-        WeightsError: an unknown network, a missing or damaged file, wrong keys or shapes.
+        WeightsError: an unknown network, a missing or damaged file, wrong keys or shapes, values that are no numbers.
     """
     own = own_source_of(architecture)
     if own is not None:
@@ -85,6 +85,7 @@ def load_trunk(architecture: str, weights: str, *, seed: int = 0) -> tuple[nn.Mo
         path, detail = Path(weights), f"{architecture} from the file {Path(weights).name}"
     if path is not None:
         load_into(trunk, read_state_dict(path), path)
+        check_numbers(trunk, path)
     fingerprint = state_fingerprint(trunk)
     if weights == "distilled" and fingerprint != BUNDLED_SHA256:
         raise WeightsError(
@@ -111,6 +112,8 @@ def _load_own(
     if weights not in ("auto", "none"):
         file, detail = Path(weights), f"{architecture} from the file {Path(weights).name}"
         load_into(network, read_state_dict(file), file)
+    if file is not None:
+        check_numbers(network, file)
     trunk = adapted(network, inputs)
     return trunk, WeightsOrigin(weights, detail, None if file is None else str(file), state_fingerprint(trunk))
 
