@@ -113,6 +113,16 @@ def test_tiles_are_the_whole_picture_and_overlapping_parts_of_it():
         grad_cam(model, images)
 
 
+@pytest.mark.parametrize("change", [{"tiles": 2}, {"pool": "mean+max"}, {"pool": "gem"}])
+def test_every_way_computes_in_bfloat16(change):
+    config = replace(CONFIG, **change)
+    images = torch.randn(2, 3, config.picture_side, config.picture_side)
+    exact = build_model(config).frozen_features(images)
+    near = build_model(replace(config, precision="bfloat16")).frozen_features(images)
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, atol=0.05 * float(exact.abs().max()), rtol=0)
+
+
 def test_the_bank_tells_the_ways_apart(tiny_data, tmp_path):
     bank, found = FeatureBank(tmp_path), []
     for change in ({}, {"fit": "pad"}, {"fit": "crop"}, {"pool": "gem"}, {"pool": "mean+max"}, {"tiles": 2}):

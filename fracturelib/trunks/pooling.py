@@ -100,9 +100,10 @@ class Tiled(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         side = self.side
         starts = [round(n * (self.picture_side - side) / (self.tiles - 1)) for n in range(self.tiles)]
-        whole = nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        # in float32: on processors torch has no antialiasing in bfloat16
+        whole = nn.functional.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
         parts = [images[:, :, top : top + side, left : left + side] for top, left in itertools.product(starts, starts)]
-        found = torch.stack([self.network(part) for part in (whole, *parts)], 1)  # (B, 1 + N², F)
+        found = torch.stack([self.network(part) for part in (whole.to(images.dtype), *parts)], 1)  # (B, 1 + N², F)
         return torch.cat([found.mean(1), found.amax(1)], 1)
 
     def extra_repr(self) -> str:
