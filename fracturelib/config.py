@@ -76,7 +76,11 @@ class TrainConfig:
     rotation_degrees: float = _setting(10.0, "largest random rotation in training, in degrees", 0.0, 180.0)
     crop_fraction: float = _setting(0.9, "side of the random crop as a share of the resized image", 0.1, 1.0)
     views: int = _setting(
-        2, "augmented views per training image, run through a frozen trunk once (0: every epoch)", 0, 10_000
+        2,
+        "views per training image, the first of several as it is, the others augmented, run through a frozen trunk "
+        "once (0: a new one in every epoch)",
+        0,
+        10_000,
     )
     threshold: str = _setting(
         "youden", "operating point, by a rule on validation (youden, sensitivity=0.9, costs=20:1), or a fixed number"

@@ -34,6 +34,7 @@ class RadiographDataset(Dataset):
         table: rows as `read_catalog` gives them.
         transform: uint8 (H, W) array → float32 (3, S, S) tensor.
         root: folder that the paths are relative to; default: what the table says.
+        first: what view 0 gets in place of `transform`; both make the same of a batch (`split_transform`).
         side: side in pixels that the transform resizes to, so that large JPEGs can be decoded smaller.
         seed: seed of the random transforms.
 
@@ -48,11 +49,13 @@ class RadiographDataset(Dataset):
         transform: Callable[[np.ndarray], torch.Tensor],
         *,
         root: str | Path | None = None,
+        first: Callable[[np.ndarray], torch.Tensor] | None = None,
         side: int | None = None,
         seed: int = 0,
     ) -> None:
         self.table = table.reset_index(drop=True)
         self.root, self.transform, self.side, self.seed = root_of(table, root), transform, side, seed
+        self.first = first
         # Plain arrays: a worker process gets these cheaply, and rows are looked up without pandas.
         self._paths = self.table["path"].tolist()
         self._hashes = self.table["sha256"].tolist() if "sha256" in self.table else [None] * len(self._paths)
@@ -73,7 +76,7 @@ class RadiographDataset(Dataset):
             raise FracturelibError(what, cause=str(error), cure="use --workers 0") from error
 
     def set_view(self, view: int) -> None:
-        """Choose which of the endless augmented views comes next; training uses the epoch's number."""
+        """Choose which of the endless views comes next; training uses the epoch's number."""
         self._view[0] = view
 
     def __len__(self) -> int:
@@ -85,12 +88,15 @@ class RadiographDataset(Dataset):
     def image(self, row: int, view: int) -> torch.Tensor:
         """The picture of a row in a view, float32 (3, S, S)."""
         with self._randomness(row, view):
-            return self.transform(self._radiograph(row))
+            return self._transform_of(view)(self._radiograph(row))
 
     def grey_image(self, row: int, view: int) -> torch.Tensor:
         """The picture of a row in a view as uint8 (1, S, S), before `split_transform`'s second part; for threads."""
-        steps, _ = split_transform(self.transform)
+        steps, _ = split_transform(self._transform_of(view))
         return apply_steps(steps, self._radiograph(row), self._randomness(row, view))
+
+    def _transform_of(self, view: int) -> Callable[[np.ndarray], torch.Tensor]:
+        return self.first if view == 0 and self.first is not None else self.transform
 
     def _radiograph(self, row: int) -> np.ndarray:
         """The file, uint8 (H, W), if it is still the one that was listed: features are kept under its hash."""
@@ -171,7 +177,7 @@ def _batches(loader: DataLoader) -> Any:
 
 
 def set_epoch(loader: TableLoader, epoch: int) -> None:
-    """Tell a training loader which epoch comes: it chooses the order of the rows and the augmented view."""
+    """Tell a training loader which epoch comes: it chooses the order of the rows and the view."""
     batches = _batches(loader)
     batches = getattr(batches, "batches", batches)
     if isinstance(batches.sampler, EpochSampler):
@@ -219,11 +225,22 @@ def make_loaders(table: pd.DataFrame, config: TrainConfig, *, root: str | Path |
                 file=table.attrs.get("root"),
                 cure="add the folder, or make the split with read_catalog(..., make_split=True) or --make-split",
             )
-        transform = train_transform(config) if split == "train" else eval_transform(config)
-        side = round(config.picture_side / config.crop_fraction) if split == "train" else config.picture_side
-        dataset = RadiographDataset(rows, transform, root=root, side=side, seed=config.seed)
+        if split == "train":
+            dataset = training_dataset(rows, config, root=root)
+        else:
+            dataset = RadiographDataset(rows, eval_transform(config), root=root, side=config.picture_side)
         loaders.append(make_loader(dataset, config, shuffle=split == "train"))
     return Loaders(*loaders)
+
+
+def training_dataset(table: pd.DataFrame, config: TrainConfig, *, root: str | Path | None = None) -> RadiographDataset:
+    """The rows as a training sees them: every view augmented but, of several (``config.views``), the first.
+
+    That one is the picture as it will be asked about, so that a head does not only know crops (`benchmarks.recipe`).
+    """
+    side = round(config.picture_side / config.crop_fraction)
+    first = eval_transform(config) if config.views > 1 else None
+    return RadiographDataset(table, train_transform(config), root=root, first=first, side=side, seed=config.seed)
 
 
 def warn_of_shared_sources(table: pd.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,13 @@ def test_other_settings_of_the_pictures_are_computed_anew(root, bank, change):
     counted = Counted(root, bank, TrainConfig(**{**CONFIG.to_dict(), **change}))
     counted()
     assert counted.passes == IMAGES * VIEWS
+
+
+def test_the_bank_tells_a_plain_first_view_from_an_augmented_one(root, bank):
+    both, augmented = Counted(root, bank), Counted(root, bank, replace(CONFIG, views=1))
+    first, second = both(views=2), augmented(views=2)
+    assert augmented.passes == 2 * IMAGES, "nothing is lent between the two"
+    assert torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
 
 
 def test_settings_of_the_head_compute_nothing(root, bank):

@@ -1,5 +1,6 @@
 import shutil
 import warnings
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ import torch
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.errors import CatalogError, SplitLeakWarning
-from fracturelib.loaders import RadiographDataset, make_loaders, set_epoch
+from fracturelib.loaders import RadiographDataset, make_loaders, set_epoch, training_dataset
 from fracturelib.transforms import eval_transform, split_transform, train_transform
 
 CONFIG = TrainConfig(image_size=32, batch_size=5, weights="none")
@@ -63,6 +64,19 @@ def test_grey_images_and_the_batch_part_are_the_whole_transform(table):
             grey = torch.stack([dataset.grey_image(row, view) for row in range(6)])
             assert grey.dtype == torch.uint8 and grey.shape == (6, 1, 32, 32)
             assert torch.equal(finish(grey), torch.stack([dataset.image(row, view) for row in range(6)]))
+
+
+@pytest.mark.parametrize("views", [0, 1, 2, 5])
+def test_the_first_of_several_views_is_the_picture_as_it_is(table, views):
+    config = replace(CONFIG, views=views)
+    learnt, plain = training_dataset(table, config), RadiographDataset(table, eval_transform(config))
+    augmented = RadiographDataset(table, train_transform(config), side=learnt.side)
+    _, finish = split_transform(train_transform(config))
+    for view in (0, 1, 4):
+        expected = plain if view == 0 and views > 1 else augmented
+        assert torch.equal(learnt.image(3, view), expected.image(3, view))
+        assert torch.equal(finish(learnt.grey_image(3, view)[None])[0], expected.image(3, view))
+    assert not torch.equal(plain.image(3, 0), augmented.image(3, 0))
 
 
 def test_a_view_of_a_file_does_not_depend_on_the_other_files(table):

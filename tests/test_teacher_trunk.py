@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD
+from fracturelib.course.studies.trunks import licence_of
 from fracturelib.trunks.weights import load_trunk
 from tools import teacher_trunk
 from tools.teacher_trunk import main
@@ -26,7 +27,7 @@ def test_the_trunk_computes_what_the_package_computes(tmp_path):
     with torch.inference_mode():
         expected = oracle.extract_features((grey * 255 - 127) / 128).mean((2, 3))
         torch.testing.assert_close(trunk.eval()((grey - mean) / std), expected, atol=1e-4, rtol=1e-3)
-    assert origin.path == str(file)
+    assert origin.path == str(file) and licence_of(f"file:{file}") == "Apache-2.0"
     before = file.read_bytes()
     assert main(["lite0", str(file)]) == 2 and file.read_bytes() == before, "nothing is overwritten"
 

@@ -84,8 +84,8 @@ def convert(name: str, file: Path) -> None:
     load_into(network, renamed(read_state_dict(source), network), source)
     facts = {"network": f"timm:tf_efficientnet_{name}", "size": SIZES[name], "mean": [MEAN] * 3, "std": [STD] * 3}
     with replaced(file) as partial:
-        partial.write_bytes(save(network.state_dict(), metadata={"source": source.name, "licence": "Apache-2.0"}))
-    write_text(description, json.dumps(facts, indent=1) + "\n")
+        partial.write_bytes(save(network.state_dict(), metadata={"source": source.name}))
+    write_text(description, json.dumps({**facts, "licence": "Apache-2.0"}, indent=1) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -32,7 +32,7 @@ def compute_features(
     views: int = 1,
     bank: FeatureBank | None = None,
 ) -> torch.Tensor:
-    """Outputs of the trunk's frozen part for `views` augmented views of every image of a data set, in row order.
+    """Outputs of the trunk's frozen part for `views` views of every image of a data set, in row order.
 
     View v is the picture that training on images sees in epoch v, so that with as many views as epochs both give
     the same history.
@@ -41,7 +41,7 @@ def compute_features(
         model: with its trunk frozen wholly, or up to a stage.
         dataset: the images.
         config: settings; its device and batch size are used.
-        views: augmented views per image.
+        views: views per image; random where the data set's transform is.
         bank: keeps the features; what it holds already is not computed.
 
     Returns:
@@ -50,7 +50,8 @@ def compute_features(
     model.to(choose_device(config.device)).eval()
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)
-    if bank is not None and bank.holds(shape) and is_described(dataset.transform):
+    described = all(is_described(one) for one in (dataset.transform, dataset.first) if one is not None)
+    if bank is not None and bank.holds(shape) and described:
         fetch = functools.partial(bank.fetch, _recipe(model, dataset, config), _keys(dataset), shape)
     else:
         fetch = functools.partial(_in_memory, shape)
@@ -146,6 +147,7 @@ def _recipe(model: FractureClassifier, dataset: RadiographDataset, config: Train
         "precision": f"{choose_precision(model.precision, device)} on {device.type}",
         **({"engine": model.engine.identity} if model.engine is not None else {}),
         "transform": describe_transform(dataset.transform),
+        **({"first": describe_transform(dataset.first)} if dataset.first is not None else {}),
         "seed": dataset.seed if is_random(steps) else None,
         "side": dataset.side,
         "reading": READING,

@@ -24,7 +24,7 @@ class FeatureDataset(Dataset):
 
     Args:
         table: the rows.
-        features: trunk outputs (V, N, F) of V augmented views of N images; below an unfrozen stage they are maps
+        features: trunk outputs (V, N, F) of V views of N images; below an unfrozen stage they are maps
             (V, N, C, H, W).
     """
 
@@ -72,7 +72,7 @@ def feature_loaders(
         model: at least the first part of its trunk must be frozen.
         loaders: over images, from `make_loaders`.
         config: settings of the run.
-        views: augmented views per training image; default ``config.views``. Epoch e uses view e mod `views`.
+        views: views per training image; default ``config.views``. Epoch e uses view e mod `views`.
         bank: keeps the features for later runs.
 
     Raises:

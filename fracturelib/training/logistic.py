@@ -33,7 +33,7 @@ def fit_logistic(
 ) -> pd.DataFrame:
     """Fit the head `Linear(F, 1)` of `model` in place; the history has one row, in the columns of `fit`.
 
-    It learns from as many augmented views of the training images as a run keeps (``config.views``), at least one.
+    It learns from as many views of the training images as a run keeps (``config.views``), at least one.
     """
     device = choose_device(config.device)
     fit_standardise(model, train_loader, device)

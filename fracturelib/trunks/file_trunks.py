@@ -2,7 +2,7 @@
 
 ``{"network": "resnet18", "size": 224, "mean": [0.5], "std": [0.25], "output": "layer3"}``: the network is any name
 that ``--architecture`` takes; as many means as the network has channels; `output`, which may be left out, is the
-module whose maps, averaged over places, are the features.
+module whose maps, averaged over places, are the features; so may `licence`, a word for a table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fracturelib.trunks import hub, torchvision_trunks
 from fracturelib.trunks.contract import Opened, TrunkInputs
 from fracturelib.trunks.state import load_into, read_state_dict
 
-KEYS = {"network", "size", "mean", "std", "output"}
+KEYS = {"network", "size", "mean", "std", "output", "licence"}
 
 
 def open(name: str, *, pretrained: bool) -> Opened:
@@ -37,6 +37,11 @@ def open(name: str, *, pretrained: bool) -> Opened:
         network = _until(network, facts["output"], file)
     detail = f"{facts['network']} from the file {file.name}" + ("" if pretrained else ", with random weights")
     return Opened(network, inputs, file if pretrained else None, detail)
+
+
+def licence(name: str) -> str:
+    """What the description of a file says of its licence, empty where it says nothing."""
+    return str(hub.read_config(Path(name).with_suffix(".json"), name).get("licence", ""))
 
 
 def _inputs(facts: dict[str, Any], file: Path) -> TrunkInputs:

@@ -27,6 +27,7 @@ from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier, build_model
 from fracturelib.training.logistic import choose_strength
 from fracturelib.transforms import eval_transform
+from fracturelib.trunks import file_trunks
 from fracturelib.trunks.weights import available_weights, usual_size
 
 FOLDS = 5
@@ -177,4 +178,6 @@ def licence_of(architecture: str) -> str:
 
         known = timm.models.get_pretrained_cfg(name)
         return str(getattr(known, "license", None) or "see its page")
+    if source == "file":
+        return file_trunks.licence(name) or "not said"
     return "see its page"

@@ -21,7 +21,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.course.studies.heads import at_the_kept_epoch, choose_images, choose_rows, kept_epoch
 from fracturelib.errors import ConfigError
 from fracturelib.features import FeatureDataset, compute_features
-from fracturelib.loaders import Loaders, RadiographDataset, make_loader
+from fracturelib.loaders import Loaders, make_loader, training_dataset
 from fracturelib.model import FractureClassifier, build_head
 from fracturelib.runtime import choose_device
 from fracturelib.training import fit
@@ -65,7 +65,7 @@ def open_deep_bench(
     Args:
         model: from `build_model`; its frozen boundary is moved to `deepest`, and its head is not used.
         loaders: over images, from `make_loaders`.
-        config: settings; ``config.views`` augmented views of every training image are made.
+        config: settings; ``config.views`` views of every training image are made.
         deepest: the lowest stage that can be trained on this bench.
         images: use only so many training images; None for all.
 
@@ -80,7 +80,7 @@ def open_deep_bench(
     train, val = loaders.train.dataset, loaders.val.dataset
     if images is not None:
         rows = train.table.iloc[choose_rows(train.table, images, seed=config.seed)]
-        train = RadiographDataset(rows, train.transform, root=train.root, side=train.side, seed=train.seed)
+        train = training_dataset(rows, config, root=train.root)
     views = max(1, config.views)
     maps = compute_features(model, train, config, views=views)  # (V, N, C, H, W)
     val_maps = compute_features(model, val, config)
