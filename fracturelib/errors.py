@@ -82,6 +82,10 @@ class RunBusyError(RunError):
     """Another process is training the run."""
 
 
+class LostProcessError(FracturelibError):
+    """Another of the processes that work together has ended, or cannot be reached any more."""
+
+
 class FracturelibWarning(UserWarning):
     """Base of the project's warnings, so that a caller can filter them as one."""
 

@@ -18,7 +18,8 @@ from fracturelib.catalog import polarities, root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
 from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.images import read_radiograph
-from fracturelib.runtime import derive_seed, rank_and_size, seeded
+from fracturelib.runtime import derive_seed, seeded
+from fracturelib.runtime.processes import rank_and_size
 from fracturelib.transforms import apply_steps, eval_transform, split_transform, train_transform
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import time
@@ -70,7 +71,7 @@ from fracturelib.runs import (
     write_record,
     write_run,
 )
-from fracturelib.runtime import is_first, rank_and_size
+from fracturelib.runtime.processes import by_first, is_first, rank_and_size
 from fracturelib.stress.probing import run_probes, shown_paths
 from fracturelib.training import fit
 from fracturelib.transforms import eval_transform
@@ -116,7 +117,8 @@ def train_run(
     with claimed(folder), recorded_warnings() as messages:
         _check_target(folder, resume)
         bank = FeatureBank(folder.parent / BANK_FOLDER, limit=features_limit) if features_limit else None
-        table = read_catalog(
+        read = functools.partial(
+            read_catalog,
             config.data,
             strict=strict,
             make_split=make_split,
@@ -126,6 +128,7 @@ def train_run(
             options=options,
             kept=None if bank is None else KeptFacts(bank.folder / FACTS_FOLDER, verify=verify),
         )
+        table = by_first(read)  # of several processes
         if on_data is not None:
             on_data(table)
         start = _prepare(config, folder, table, options, make_split=make_split, keep_conflicts=keep_conflicts)

@@ -21,7 +21,9 @@ from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError
 from fracturelib.images import Polarity, read_radiograph
 from fracturelib.runtime import available_cores
+from fracturelib.runtime.processes import spread
 
+FILES_AT_ONCE = 16  # that one of several processes reads, at least
 LEVELS = 16  # bins of the histogram
 RING_SIDE, BLUR_SIDE = 10, 8  # cells along a side, for the border and for the blurred thumbnail
 NEARLY_SQUARE = 1.05  # aspect ratio
@@ -43,12 +45,17 @@ class Read(NamedTuple):
 
 
 def read_all(root: Path, paths: Sequence[str], polarities: Sequence[Polarity], *, progress: bool = True) -> list[Read]:
-    """`read_one` of every file, in order."""
+    """`read_one` of every file, in order; several processes share the files (see `spread`)."""
+    files = zip([root / path for path in paths], polarities, strict=True)
+    found = spread(_read_some, files, size=FILES_AT_ONCE)
+    return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))
+
+
+def _read_some(files: Sequence[tuple[Path, Polarity]]) -> Iterator[Read]:
     # OpenCV and Pillow free the GIL
     with warnings.catch_warnings(), one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        found = pool.map(read_one, [root / path for path in paths], polarities)
-        return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))
+        yield from pool.map(read_one, *zip(*files, strict=True))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import ImageFacts, Polarity, inspect_image
 from fracturelib.runtime import available_cores
+from fracturelib.runtime.processes import spread
 from fracturelib.writing.words import counted, few, in_brackets, printable
 
 COLUMNS = (
@@ -47,6 +48,7 @@ COLUMNS = (
     "content",
 )
 _FACTS = [one.name for one in fields(ImageFacts)]
+FILES_AT_ONCE = 32  # that one of several processes reads, at least
 POLARITY_COLUMNS = ("inverted", "turned")  # of a table only where a picture is so
 
 
@@ -170,9 +172,13 @@ def inspect_files(
 
 def _inspect_each(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
     """The facts of files, in order."""
+    found = spread(partial(_inspect_some, polarity=polarity), files, size=FILES_AT_ONCE)
+    yield from tqdm(found, total=len(files), desc="Checking images", unit="file", delay=2)
+
+
+def _inspect_some(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
     with ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
-        found = pool.map(partial(_inspect_named, polarity=polarity), files)
-        yield from tqdm(found, total=len(files), desc="Checking images", unit="file", delay=2)
+        yield from pool.map(partial(_inspect_named, polarity=polarity), files)
 
 
 def columns_of(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from fracturelib.cli.shared import (
@@ -42,6 +43,13 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from fracturelib.runtime.processes import by_first, joined_processes
+
+    with joined_processes():
+        return by_first(partial(_audit_and_write, options))
+
+
+def _audit_and_write(options: argparse.Namespace) -> int:
     from fracturelib.audit import (
         audit,
         check_audit_folder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from math import isnan
@@ -45,6 +45,25 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from fracturelib.runtime.processes import is_first, joined_processes
+
+    with joined_processes():
+        return _predict_and_write(options) if is_first() else _help(options)
+
+
+def _help(options: argparse.Namespace) -> int:
+    """The part of another than the first process: to look at pictures with the same run."""
+    from fracturelib.prediction import predict_stream
+    from fracturelib.runs import load_run
+
+    run = load_run(options.folder)
+    limits = _limits(run, options.guarantee)
+    rows = predict_stream(run, options.paths, strict=options.strict, limits=limits, polarity=options.polarity)
+    deque(rows, maxlen=0)
+    return 0
+
+
+def _predict_and_write(options: argparse.Namespace) -> int:
     from fracturelib.prediction import Groups, predict_stream
     from fracturelib.prediction.answers import GroupAnswer
     from fracturelib.runs import load_run

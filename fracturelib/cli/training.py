@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
@@ -24,6 +23,7 @@ from fracturelib.cli.shared import (
     print_reading,
 )
 from fracturelib.config import PRESETS, TrainConfig, preset_settings
+from fracturelib.errors import ConfigError
 from fracturelib.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -81,13 +81,16 @@ def _presets() -> str:
 def _train(options: argparse.Namespace) -> int:
     from fracturelib.features.bank import BANK_FOLDER
     from fracturelib.runs import check_name
-    from fracturelib.runtime import joined_processes
+    from fracturelib.runtime.processes import is_restart, joined_processes, may_restart
 
     given = {entry.name: getattr(options, entry.name) for entry in fields(TrainConfig) if entry.name in options}
     config = preset_settings(options.preset, **given)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     name = f"{now}_{secrets.token_hex(3)}" if options.name is None else options.name  # two may start in one second
     check_name(name)
+    if options.name is None and may_restart():
+        raise ConfigError("what torchrun restarts has to find its run again", cure="give the run a --name")
+    options.resume |= is_restart()
     runs = Path(options.runs)
     folder = check_output_folder(runs / name, {})
     check_output_folder(runs / BANK_FOLDER, {})
@@ -99,28 +102,26 @@ def _train(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _run_folder(folder: Path, *, resume: bool) -> Iterator[Path]:
-    """The run's folder in the first process, a temporary one in the others, so that only the first one's stays.
-
-    To go on with a run, every process needs what is in its folder: on several machines it must be on a shared disk.
-    """
-    from fracturelib.runtime import gathered, is_first
+    """The run's folder in the first process; a temporary one in the others, to go on with: a copy of it."""
+    from fracturelib.runtime.processes import from_first, is_first
 
     if is_first():
-        gathered(None)  # nobody writes before everybody has read
+        files = folder.rglob("*") if resume else []
+        from_first({file.relative_to(folder): file.read_bytes() for file in files if file.is_file()})
         yield folder
         return
     with tempfile.TemporaryDirectory() as elsewhere:
         place = Path(elsewhere) / folder.name
-        if resume and folder.exists():
-            shutil.copytree(folder, place)
-        gathered(None)
+        for name, content in from_first(None).items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(content)
         yield place
 
 
 def _train_and_print(config: TrainConfig, folder: Path, options: argparse.Namespace) -> None:
     from fracturelib.pipeline import train_run
     from fracturelib.runs import CHECKPOINT
-    from fracturelib.runtime import is_first
+    from fracturelib.runtime.processes import is_first
 
     try:
         run = train_run(

@@ -23,7 +23,7 @@ from fracturelib.evaluation.intervals import Units, units_of
 from fracturelib.evaluation.metrics import Scored, check_predictions
 from fracturelib.evaluation.prevalence import predictive_value_table
 from fracturelib.evaluation.subgroups import subgroup_table
-from fracturelib.runtime import gathered
+from fracturelib.runtime.processes import gathered
 from fracturelib.writing.verdicts import FEWEST_UNITS, Caution, cautioned
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from fracturelib.errors import ConfigError
 from fracturelib.features.computing import contents
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, gathered, is_first
+from fracturelib.runtime import choose_device
+from fracturelib.runtime.processes import gathered, is_first
 from fracturelib.trunks.engine import RUNTIME, Engine, float_engine, int8_engine
 from fracturelib.trunks.onnx_graphs import needed
 

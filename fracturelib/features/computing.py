@@ -16,9 +16,10 @@ from fracturelib.catalog import polarities
 from fracturelib.config import TrainConfig
 from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.images import READING, Polarity
-from fracturelib.loaders import RadiographDataset
+from fracturelib.loaders import RadiographDataset, is_shared
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, choose_precision, gathered, is_first, rank_and_size, read_batches
+from fracturelib.runtime import choose_device, choose_precision, read_batches
+from fracturelib.runtime.processes import dealt, gathered, is_first, rank_and_size, tensor_from_first
 from fracturelib.transforms import describe_transform, is_described, is_random, split_transform
 
 DECODING_PACKAGES = ("torch", "torchvision", "pillow")  # another version may decode or resize a little differently
@@ -62,28 +63,16 @@ def _together(
     fetch: Callable[[Compute], torch.Tensor], compute: Compute, shape: tuple[int, ...], *, size: int
 ) -> torch.Tensor:
     """What the first process lacks, computed by all in whole batches: the numbers are those of one process alone."""
-    rank, processes = rank_and_size()
+    asked = []
 
-    def by_all(places: Places | None) -> Iterator[tuple[Places, np.ndarray]]:
-        asked: Places = gathered(places)[0]  # what the first process lacks
-        batches = [asked[start : start + size] for start in range(0, len(asked), size)]
-        own = iter(compute([place for batch in batches[rank::processes] for place in batch]))
-        for _ in batches[::processes]:
-            yield from (part for part in gathered(next(own, None)) if part is not None)
+    def by_all(places: Places) -> Iterator[tuple[Places, np.ndarray]]:
+        asked.append(places)
+        return dealt(compute, places, size=size)
 
-    if not is_first():
-        collections.deque(by_all(None), maxlen=0)
-        return gathered(None)[0]
-    lacked = []
-
-    def note_and_compute(places: Places) -> Iterator[tuple[Places, np.ndarray]]:
-        lacked.append(places)
-        return by_all(places)
-
-    found = fetch(note_and_compute)
-    if not lacked:  # all of it was in the bank
+    found = fetch(by_all) if is_first() else None
+    if not asked:  # the first process has all of it in its bank, or this is another one
         collections.deque(by_all([]), maxlen=0)
-    return gathered(found)[0]
+    return tensor_from_first(found)
 
 
 def _in_memory(shape: tuple[int, ...], compute: Compute) -> torch.Tensor:
@@ -103,6 +92,8 @@ def final_features(model: FractureClassifier, loader: Iterable) -> np.ndarray:
     """
     device = next(model.parameters()).device
     pairs = [(rows.numpy(), model.features(inputs.to(device)).float().cpu().numpy()) for inputs, _, rows in loader]
+    if is_shared(loader):
+        pairs = [pair for part in gathered(pairs) for pair in part]
     rows, found = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return found[np.argsort(rows)].astype(np.float64)
 

@@ -14,8 +14,9 @@ from fracturelib.evaluation import units_of
 from fracturelib.evaluation.selecting import subset
 from fracturelib.evaluation.similarity import Reference, make_reference
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, final_features
-from fracturelib.loaders import RadiographDataset, make_loader
+from fracturelib.loaders import RadiographDataset, make_loader, share
 from fracturelib.model import FractureClassifier
+from fracturelib.runtime.processes import rank_and_size
 from fracturelib.transforms import eval_transform
 
 MOST = 1000  # training pictures that are kept; about ten seconds of work on two cores
@@ -51,5 +52,7 @@ def compare_with_training(
 
 
 def _features(model: FractureClassifier, pictures: Any, config: TrainConfig) -> np.ndarray:
-    """(N, F), computed in this process alone."""
-    return final_features(model, make_loader(pictures, replace(config, workers=0), shuffle=False))
+    """(N, F); several processes share the work where there is any."""
+    loader = make_loader(pictures, replace(config, workers=0), shuffle=False)
+    alone = rank_and_size()[1] == 1 or (isinstance(pictures, FeatureDataset) and pictures.small)
+    return final_features(model, loader if alone else share(loader, parts=False))

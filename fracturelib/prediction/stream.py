@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan, nan
@@ -28,6 +28,7 @@ from fracturelib.prediction.answers import Group, GroupAnswer, Limits, doubt_abo
 from fracturelib.prediction.identity import IDS, Identities
 from fracturelib.runs import Run
 from fracturelib.runtime import choose_device, read_batches
+from fracturelib.runtime.processes import dealt, is_first, rank_and_size
 from fracturelib.transforms import eval_transform, split_transform
 from fracturelib.writing.verdicts import Answer, Doubt
 from fracturelib.writing.words import in_brackets
@@ -92,10 +93,12 @@ def predict_stream(
         groups: collects patients and studies, files that cannot be read included.
         options: how folders are read, for the ids of patients and studies; numbers stand for them unless it keeps them.
         polarity: "keep" or "fix" pictures that look inverted; default: as in training.
-        on_features: called with what the trunk gives (B, F) for every batch of rows, before these are yielded.
+        on_features: called with what the trunk gives (B, F) for every batch of rows, before these are yielded; of
+            several processes, each one's own.
 
     Yields:
-        One row per readable file, in the order of the files.
+        One row per readable file, in the order of the files; of several processes (`joined_processes`) the first one
+        lists the files and yields, and all do the work.
 
     Raises:
         ImageError: a path is missing, nothing can be read, or (`strict`) one file cannot be read.
@@ -104,7 +107,7 @@ def predict_stream(
     Warns:
         DataWarning: after the last row, if files were skipped, or lie in folders of classes, whose labels are not used.
     """
-    for path in paths:
+    for path in paths if is_first() else []:
         next(iterate_images(path))  # raises before any work is done
     files = chain.from_iterable(map(iterate_images, paths))
     device, troubles, any_read = choose_device(), _Troubles(), False
@@ -115,21 +118,25 @@ def predict_stream(
         how = polarity or run.config.polarity
         return _read_as_far_as_possible(file, looker.grey, side=run.config.picture_side, strict=strict, polarity=how)
 
-    batches = read_batches(
-        read, tqdm(files, "predicting", unit="image", delay=2), size=BATCH[device.type], device=device
-    )
-    for batch in batches:
-        troubles.note(batch)
-        rows = iter(looker.look([one for one in batch if one.image is not None], on_features))
-        for one in batch:
-            ids = identities.of(one.file)
-            row = None if one.image is None else next(rows)._replace(patient_id=ids[0], study_id=ids[1])
-            if groups is not None:
-                groups.add(ids, row)
-            if row is not None:
-                any_read = True
-                yield row
-    troubles.report(nothing_left=not any_read)
+    def look(files: Iterable[Path]) -> Iterator[tuple[_Read, Predicted | None]]:
+        for batch in read_batches(read, files, size=BATCH[device.type], device=device):
+            rows = iter(looker.look([one for one in batch if one.image is not None], on_features))
+            for one in batch:
+                yield one._replace(image=None), None if one.image is None else next(rows)
+
+    files = tqdm(files, "predicting", unit="image", delay=2)
+    alone = rank_and_size()[1] == 1
+    for one, row in look(files) if alone else dealt(look, files, size=BATCH[device.type]):
+        troubles.note(one, read=row is not None)
+        ids = identities.of(one.file)
+        row = row and row._replace(patient_id=ids[0], study_id=ids[1])
+        if groups is not None:
+            groups.add(ids, row)
+        if row is not None:
+            any_read = True
+            yield row
+    if is_first():
+        troubles.report(nothing_left=not any_read)
 
 
 def run_limits(run: Run) -> Limits:
@@ -245,11 +252,11 @@ class _Troubles:
     skipped_names: list[str] = field(default_factory=list)
     cut_names: list[str] = field(default_factory=list)
 
-    def note(self, batch: list[_Read]) -> None:
-        bad = [f"{one.file} ({one.problem})" for one in batch if one.image is None]
-        cut = [str(one.file) for one in batch if one.truncated]
-        self.labelled += sum(class_label(one.file.parent.name) is not None for one in batch)
-        self.kinds.update(one.kind for one in batch if one.kind)
+    def note(self, one: _Read, *, read: bool) -> None:
+        bad = [] if read else [f"{one.file} ({one.problem})"]
+        cut = [str(one.file)] if one.truncated else []
+        self.labelled += class_label(one.file.parent.name) is not None
+        self.kinds.update([one.kind] if one.kind else [])
         self.skipped, self.cut = self.skipped + len(bad), self.cut + len(cut)
         self.skipped_names = (self.skipped_names + bad)[:NAMED_AT_MOST]
         self.cut_names = (self.cut_names + cut)[:NAMED_AT_MOST]

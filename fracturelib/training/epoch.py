@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fracturelib.errors import TrainingError
 from fracturelib.loaders import TableLoader, is_shared, set_epoch
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import gathered
+from fracturelib.runtime.processes import gathered
 
 
 def train_one_epoch(

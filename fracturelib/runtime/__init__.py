@@ -13,7 +13,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fracturelib.errors import ConfigError
 
@@ -70,78 +70,6 @@ def seeded(seed: int, *stream: int | str) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(legacy)  # noqa: NPY002
-
-
-@contextlib.contextmanager
-def joined_processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did; all but the first are silent.
-
-    Raises:
-        ConfigError: torchrun's variables in the environment do not fit together, or the processes do not meet.
-    """
-    if _stated_processes() < 2:
-        yield
-        return
-    import torch
-    import torch.distributed as dist
-
-    print(f"Waiting for all {os.environ['WORLD_SIZE']} processes …", flush=True)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    except (ValueError, RuntimeError) as error:
-        cause = str(error).splitlines()[0][:200]
-        raise ConfigError("the processes do not meet", cause=cause, cure="start all of them with torchrun") from error
-    try:
-        with contextlib.ExitStack() as stack:
-            if not is_first():
-                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - not a path
-                stack.enter_context(contextlib.redirect_stdout(nowhere))
-                stack.enter_context(contextlib.redirect_stderr(nowhere))
-            yield
-    finally:
-        dist.destroy_process_group()
-
-
-def _stated_processes() -> int:
-    """How many processes torchrun says that it started; 1 where it started none."""
-    stated = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
-    if stated["WORLD_SIZE"] in ("", "1"):
-        return 1
-    numbers = {name: int(value) if value.isdecimal() else -1 for name, value in stated.items()}
-    complete = min(numbers.values()) >= 0 and os.environ.get("MASTER_ADDR")
-    if not complete or not numbers["RANK"] < numbers["WORLD_SIZE"]:
-        raise ConfigError(
-            "the environment speaks of several processes, but not as torchrun does",
-            cause=", ".join(f"{name}={value}" for name, value in stated.items()),
-            cure="start them with torchrun, or take WORLD_SIZE out of the environment",
-        )
-    return numbers["WORLD_SIZE"]
-
-
-def rank_and_size() -> tuple[int, int]:
-    """The number of this process among those that work together, and how many they are: (0, 1) for one alone."""
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
-
-
-def is_first() -> bool:
-    """Whether this is the process that judges, writes and prints."""
-    return rank_and_size()[0] == 0
-
-
-def gathered(value: Any) -> list[Any]:
-    """The values of all processes, in their order, in every process."""
-    values = [value] * rank_and_size()[1]
-    if len(values) > 1:
-        import torch.distributed as dist
-
-        dist.all_gather_object(values, value)
-    return values
 
 
 def choose_precision(name: str, device: torch.device) -> str:
