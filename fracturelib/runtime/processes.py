@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MEETING = timedelta(minutes=5)  # for all processes to arrive
+MEETING = timedelta(minutes=30)  # for all processes to arrive
 LONGEST_WAIT = timedelta(hours=12)  # for one that is alive: the first may be reading a catalogue of millions of files
 BATCHES_AT_ONCE = 8  # per process, until the results are collected
 USER_ERROR, INTERRUPTED = 2, 130  # exit codes of processes that leave it to another one to say why
