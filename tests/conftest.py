@@ -24,8 +24,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark cells of notebooks, and put what takes longest first, so that no worker waits for the other at the end."""
+    """Mark cells of notebooks, and what uses a fixture that a module calls slow.
+
+    What takes longest comes first, so that no worker waits for the other at the end.
+    """
     for item in items:
+        if set(getattr(item, "fixturenames", ())) & set(getattr(getattr(item, "module", None), "SLOW_FIXTURES", ())):
+            item.add_marker("slow")
         if item.path.suffix == ".ipynb":
             item.add_marker("notebook")
     items.sort(key=lambda item: 0 if item.get_closest_marker("browser") else 1 if item.path.suffix == ".ipynb" else 2)

@@ -283,6 +283,7 @@ def smallest_crop():
     return next(side / 100 for side in range(30, 101) if judge("02.1", side / 100, known=KNOWN, seed=0) is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CASES)
 def test_right_answers_are_accepted_and_wrong_ones_refused_with_a_reason(key):
     given, right, wrong = CASES[key]
@@ -306,6 +307,7 @@ def test_a_cure_that_has_not_begun_to_learn_is_called_a_sham():
     assert "did not help" in judge("03.2", {"dropout": 0.8}, before=before, now=run_of(val=1.24), config=config)
 
 
+@pytest.mark.slow
 def test_rates_of_three_widths(bench):
     right = {w: suggested_rate(learning_rate_range(bench, config_of(w))) for w in (4, 32, 128)}
     assert judge("03.3", right, bench=bench, config=CONFIG) is None

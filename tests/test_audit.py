@@ -319,6 +319,7 @@ def test_planted_shortcuts_are_flagged_with_their_carrier():
         assert row["low"] <= row["auc"] <= row["high"]
 
 
+@pytest.mark.slow
 def test_noise_is_no_shortcut_and_a_copy_gives_nothing_away():
     table, looks = shortcut_table()
     copies = pd.concat([table.assign(path=table["path"] + str(n)) for n in range(3)], ignore_index=True)
@@ -327,6 +328,7 @@ def test_noise_is_no_shortcut_and_a_copy_gives_nothing_away():
     assert (found["sources"] == 80).all()
 
 
+@pytest.mark.slow
 def test_a_column_that_states_the_answer_is_named_and_left_out():
     table, looks = shortcut_table(kind=["oblique" if n % 2 else "none" for n in range(80)])
     metadata = find_shortcuts(table, looks).set_index("signs").loc["metadata columns"]

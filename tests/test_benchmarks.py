@@ -25,6 +25,7 @@ def test_the_plain_loop_runs_the_trunk_itself_in_float32():
     assert types == [torch.float32]  # its batch norm runs by itself, so this is no copy with batch norm folded in
 
 
+@pytest.mark.slow
 def test_the_plain_loop_learns_the_same_as_ours_and_predicts_the_same(tiny_data):
     loaders = make_loaders(read_catalog(tiny_data), CONFIG)
     model = build_model(CONFIG)

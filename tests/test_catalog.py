@@ -485,6 +485,7 @@ def test_numbers_in_brackets_are_copies_only_beside_their_original() -> None:
 # Splits
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     groups=st.lists(st.tuples(st.integers(1, 6), st.sampled_from([0, 1])), min_size=10, max_size=40),
@@ -613,6 +614,7 @@ def test_make_split_changes_nothing_where_all_splits_are_there(tiny_data: Path) 
 # Real radiographs
 
 
+@pytest.mark.slow
 def test_fracatlas(real_data: Path) -> None:
     with pytest.warns(DataWarning, match="truncated: 16 JPEGs") as caught:
         table = read_catalog(real_data / "fracatlas_slice")
@@ -626,6 +628,7 @@ def test_fracatlas(real_data: Path) -> None:
     assert shared_sources(table).empty
 
 
+@pytest.mark.slow
 def test_wrist_set_has_191_sources_by_name_and_none_of_them_in_both_splits(real_data: Path) -> None:
     root = real_data / "wrist_rotated"
     with pytest.raises(CatalogError, match="--make-split"):

@@ -268,6 +268,7 @@ def test_a_file_or_a_folder_in_the_way_is_a_clear_error(place, run_folder, tiny_
     breaks(capsys, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.8, 1.5, 3])  # before, Python itself is still starting
 def test_ctrl_c_in_the_first_seconds_is_no_traceback(seconds, tiny_data, tmp_path):
     process = command_line("train", "--data", tiny_data, "--runs", tmp_path, "--epochs", "5000", "--patience", "5000")
@@ -280,6 +281,7 @@ def test_ctrl_c_in_the_first_seconds_is_no_traceback(seconds, tiny_data, tmp_pat
     assert process.returncode == 130 and "Traceback" not in said and "Interrupted" in said
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on(tiny_data, tmp_path, capsys, monkeypatch):
     def interrupt(_history):
         raise KeyboardInterrupt

@@ -50,6 +50,7 @@ def images_of(pictures):
 # --- the numbers ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unfreeze", ["head", "layer4"])
 def test_onnxruntime_in_float32_gives_what_torch_gives(tiny_data, unfreeze):
     model, pictures = engine_of(settings(engine="onnxruntime", unfreeze=unfreeze), tiny_data)
@@ -61,6 +62,7 @@ def test_onnxruntime_in_float32_gives_what_torch_gives(tiny_data, unfreeze):
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unfreeze", ["head", "layer4"])
 def test_int8_stays_near_float32(tiny_data, unfreeze):
     model, pictures = engine_of(settings(precision="int8", unfreeze=unfreeze), tiny_data)
@@ -75,6 +77,7 @@ def test_int8_stays_near_float32(tiny_data, unfreeze):
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= operators
 
 
+@pytest.mark.slow
 def test_a_picture_has_the_same_features_alone_and_among_others(tiny_data):
     model, pictures = engine_of(settings(precision="int8"), tiny_data)
     images = images_of(pictures)
@@ -82,6 +85,7 @@ def test_a_picture_has_the_same_features_alone_and_among_others(tiny_data):
     torch.testing.assert_close(model.frozen_features(images), alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_pictures_make_the_same_file_and_others_another(tiny_data):
     config = settings(precision="int8")
     (one, _), (again, _), (other, _) = (
@@ -90,6 +94,7 @@ def test_the_same_pictures_make_the_same_file_and_others_another(tiny_data):
     assert one.engine.content == again.engine.content and one.engine.identity != other.engine.identity
 
 
+@pytest.mark.slow
 def test_a_stage_above_an_int8_trunk_learns(tiny_data):
     model, pictures = engine_of(settings(precision="int8", unfreeze="layer4"), tiny_data)
     model.train()
@@ -121,6 +126,7 @@ def test_a_trunk_without_a_frozen_part_is_refused(tiny_data, tmp_path):
     assert not (tmp_path / "runs" / "r").exists()
 
 
+@pytest.mark.slow
 def test_a_trunk_that_onnx_has_no_words_for_is_refused(tiny_data, tmp_path):
     config = settings(data=str(tiny_data), precision="int8", tiles=2)
     with pytest.raises(FracturelibError, match="resnet18 in tiles cannot be exported to ONNX"):
@@ -144,6 +150,7 @@ def test_another_device_is_refused(tiny_data, monkeypatch):
         engine_of(settings(precision="int8"), tiny_data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"pool": "gem"}, {"architecture": "timm:test_vit"}])
 def test_other_trunks_are_exported_as_well(tiny_data, options):
     if options.get("architecture"):
@@ -160,6 +167,7 @@ def test_other_trunks_are_exported_as_well(tiny_data, options):
 # --- the bank ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_bank_tells_engines_precisions_and_calibrations_apart(tiny_data, tmp_path):
     bank, found = FeatureBank(tmp_path / "bank"), {}
     for name, changes, split in (
@@ -179,6 +187,9 @@ def test_the_bank_tells_engines_precisions_and_calibrations_apart(tiny_data, tmp
 
 
 # --- a run ------------------------------------------------------------------------------------------------
+
+# What uses these is slow.
+SLOW_FIXTURES = ("home",)
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +310,7 @@ def test_an_onnx_file_of_somebody_else_is_no_engine(home, tmp_path):
         Engine(graph.SerializeToString())
 
 
+@pytest.mark.slow
 def test_the_exported_run_says_that_it_computes_in_float32(folder, tmp_path):
     assert main(["export", str(folder), "--onnx", str(tmp_path / "run.onnx")]) == 0
     said = {entry.key: entry.value for entry in onnx.load(str(tmp_path / "run.onnx")).metadata_props}

@@ -113,6 +113,7 @@ def test_copies_add_no_certainty():
     assert width["by file"] < 0.5 * width["by source"]
 
 
+@pytest.mark.slow
 def test_the_interval_over_sources_covers_the_truth_and_the_one_over_files_does_not():
     truth = stats.norm.cdf(1.0)  # sensitivity at 0.5 of a score drawn from N(1, 1)
     covered = {"source": [], "file": []}

@@ -63,6 +63,7 @@ def only_set(bank):
     return found
 
 
+@pytest.mark.slow
 def test_the_bank_gives_what_computing_gives_and_computes_once(root, bank):
     counted = Counted(root, bank)
     first = counted()
@@ -73,6 +74,7 @@ def test_the_bank_gives_what_computing_gives_and_computes_once(root, bank):
     assert first.shape == (VIEWS, IMAGES, WIDTH) and torch.equal(first, fresh) and torch.equal(again, fresh)
 
 
+@pytest.mark.slow
 def test_interrupted_work_is_resumed(root, bank):
     counted = Counted(root, bank)
     with pytest.raises(KeyboardInterrupt):
@@ -82,6 +84,7 @@ def test_interrupted_work_is_resumed(root, bank):
     torch.testing.assert_close(found, compute_features(counted.model, counted.dataset, CONFIG, views=VIEWS))
 
 
+@pytest.mark.slow
 def test_a_changed_image_costs_its_own_passes_only(root, bank):
     before = Counted(root, bank)()
     changed = root / "train/fractured/s0010.png"
@@ -94,6 +97,7 @@ def test_a_changed_image_costs_its_own_passes_only(root, bank):
     assert torch.equal(before[:, others], after[:, others]) and not torch.equal(before[:, row], after[:, row])
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_replaced_since_the_catalogue_is_no_entry_of_the_bank(root, bank):
     counted = Counted(root, bank)
     first, second = (counted.dataset.root / path for path in counted.dataset.table["path"][:2])
@@ -107,6 +111,7 @@ def test_a_picture_that_was_replaced_since_the_catalogue_is_no_entry_of_the_bank
     assert torch.equal(again, compute_features(counted.model, counted.dataset, CONFIG, views=VIEWS))
 
 
+@pytest.mark.slow
 def test_a_new_image_and_further_views_cost_their_own_passes_only(root, bank):
     Counted(root, bank)()
     Image.fromarray(np.full((64, 48), 9, np.uint8)).save(root / "train/fractured/a.png")  # before all others
@@ -117,6 +122,7 @@ def test_a_new_image_and_further_views_cost_their_own_passes_only(root, bank):
     torch.testing.assert_close(found, fresh, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"rotation_degrees": 20.0}, {"seed": 1}, {"image_size": 40}])
 def test_other_settings_of_the_pictures_are_computed_anew(root, bank, change):
     Counted(root, bank)()
@@ -125,6 +131,7 @@ def test_other_settings_of_the_pictures_are_computed_anew(root, bank, change):
     assert counted.passes == IMAGES * VIEWS
 
 
+@pytest.mark.slow
 def test_the_bank_tells_a_plain_first_view_from_an_augmented_one(root, bank):
     both, augmented = Counted(root, bank), Counted(root, bank, replace(CONFIG, views=1))
     first, second = both(views=2), augmented(views=2)
@@ -132,6 +139,7 @@ def test_the_bank_tells_a_plain_first_view_from_an_augmented_one(root, bank):
     assert torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
 
 
+@pytest.mark.slow
 def test_settings_of_the_head_compute_nothing(root, bank):
     Counted(root, bank)()
     other = {"learning_rate": 0.1, "hidden_units": 8, "dropout": 0.0, "batch_size": 9}
@@ -140,6 +148,7 @@ def test_settings_of_the_head_compute_nothing(root, bank):
     assert counted.passes == 0
 
 
+@pytest.mark.slow
 def test_other_weights_are_noticed_even_if_changed_in_place(root, bank):
     counted = Counted(root, bank)
     before = counted()
@@ -149,6 +158,7 @@ def test_other_weights_are_noticed_even_if_changed_in_place(root, bank):
     assert counted.passes == IMAGES * VIEWS and not torch.allclose(before, after)
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_is_noticed_and_rebuilt(root, bank):
     counted = Counted(root, bank)
     expected = counted().clone()
@@ -162,6 +172,7 @@ def test_a_damaged_entry_is_noticed_and_rebuilt(root, bank):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["header.json", VALUES, SUMS, "keys.npy"])
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_set_with_a_broken_file_is_made_anew(root, bank, file, content):
@@ -172,6 +183,7 @@ def test_a_set_with_a_broken_file_is_made_anew(root, bank, file, content):
     assert torch.equal(counted(), expected)
 
 
+@pytest.mark.slow
 def test_the_sets_that_were_not_used_for_longest_go_first(root, tmp_path):
     one_set = IMAGES * VIEWS * WIDTH * 4
     bank = FeatureBank(tmp_path / "bank", limit=int(2.5 * one_set))
@@ -186,6 +198,7 @@ def test_the_sets_that_were_not_used_for_longest_go_first(root, tmp_path):
     assert [(counted(), counted.passes)[1] for counted in (seeds[0], seeds[2], seeds[1])] == [0, 0, IMAGES * VIEWS]
 
 
+@pytest.mark.slow
 def test_a_set_in_use_is_not_removed(root, tmp_path):
     bank = FeatureBank(tmp_path / "bank", limit=IMAGES * VIEWS * WIDTH * 4 + 10_000)
     Counted(root, bank)()
@@ -219,6 +232,7 @@ def test_two_processes_share_one_bank(tiny_data, tmp_path):
     assert len(FeatureBank(tmp_path / "bank")._sets()) == 3
 
 
+@pytest.mark.slow
 def test_maps_below_an_unfrozen_stage_are_kept_too(root, bank):
     config = TrainConfig(**{**CONFIG.to_dict(), "unfreeze": "layer4"})
     loaders = make_loaders(read_catalog(root), config)

@@ -48,6 +48,7 @@ def test_as_many_are_missed_on_validation_as_the_test_allows():
     assert stats.binom.cdf(missed, count, 0.05) <= 0.05 < stats.binom.cdf(missed + 1, count, 0.05)
 
 
+@pytest.mark.slow
 def test_the_promise_is_kept_as_often_as_it_says():
     truth = patients(20_000, 99)
     fractured = truth[truth["label"] == 1]

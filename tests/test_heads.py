@@ -73,6 +73,7 @@ def test_only_training_images_are_standardised_by():
     torch.testing.assert_close(model.head[0].mean, train.features[0].mean(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["recipe", "linear", "logistic"])
 def test_every_head_learns_from_the_smallest_feature(head):
     train, val = features(240, seed=1, noise=0.3), features(80, seed=2, noise=0.3)
@@ -81,6 +82,7 @@ def test_every_head_learns_from_the_smallest_feature(head):
     assert history["val_auc"].iloc[history.attrs["best_epoch"] - 1] > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["recipe", "linear", "logistic"])
 def test_images_and_features_give_the_same_head(tiny_data, head):
     config = replace(CONFIG, head=head)

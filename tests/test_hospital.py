@@ -111,6 +111,7 @@ def test_a_leak_shows_where_features_know_the_person_and_not_where_they_do_not()
     assert found[0.0]["low"] < 0.05 and found[0.0]["value"] < found[3.0]["value"]
 
 
+@pytest.mark.slow
 def test_the_panel_shows_what_the_function_says_at_every_end_of_its_controls(root):
     values = pydicom.dcmread(find_dicom(root)[0]).pixel_array
     panel = window_panel(values, photometric=MONOCHROME2)

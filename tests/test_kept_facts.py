@@ -359,6 +359,7 @@ def test_train_evaluate_and_audit_read_an_unchanged_set_once(
         capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_shortcuts_are_judged_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     count = 60

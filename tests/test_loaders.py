@@ -105,6 +105,7 @@ def test_validation_and_test_images_are_not_augmented(table):
         assert torch.equal(torch.cat([images for images, _, _ in loader]), before)
 
 
+@pytest.mark.slow
 def test_the_epoch_decides_the_order_and_the_view(table):
     def epoch(number):
         loader = make_loaders(table, CONFIG).train
@@ -116,6 +117,7 @@ def test_the_epoch_decides_the_order_and_the_view(table):
     assert not torch.equal(epoch(1)[0], epoch(2)[0])
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_batches_in_every_epoch(table):
     def pictures(workers):
         loader = make_loaders(table, TrainConfig(image_size=32, batch_size=5, workers=workers)).train

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from fracturelib.files import locks
 from fracturelib.files.locks import exclusive
 
@@ -19,6 +21,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 def test_no_count_is_lost_between_processes(tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")

@@ -16,12 +16,14 @@ def images():
     return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_head_is_the_recipe():
     kinds = [type(layer) for layer in build_model(CONFIG).head]
     assert kinds == [Standardise, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.Sigmoid]
     assert build_model(CONFIG).head[1].weight.shape == (256, 512)
 
 
+@pytest.mark.slow
 def test_the_output_is_a_probability_once(images):
     model = build_model(CONFIG)
     probability = model.predict_proba(images)
@@ -30,6 +32,7 @@ def test_the_output_is_a_probability_once(images):
     torch.testing.assert_close(probability, model(images))
 
 
+@pytest.mark.slow
 def test_the_trunk_is_torchvisions(images):
     """The oracle: torchvision's own network with the same numbers and its classifier taken off."""
     model = build_model(CONFIG)
@@ -40,6 +43,7 @@ def test_the_trunk_is_torchvisions(images):
         torch.testing.assert_close(model.features(images), oracle.eval()(images), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_frozen_trunk_keeps_its_batch_norm_statistics_bit_identical(images):
     model = build_model(CONFIG)
     before = {name: value.clone() for name, value in model.trunk.state_dict().items()}
@@ -55,6 +59,7 @@ def test_frozen_trunk_keeps_its_batch_norm_statistics_bit_identical(images):
     assert any("running_mean" in name for name in before)
 
 
+@pytest.mark.slow
 def test_only_the_head_takes_gradients(images):
     model = build_model(CONFIG).train()
     assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"head"}
@@ -62,6 +67,7 @@ def test_only_the_head_takes_gradients(images):
     assert model.head.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "trained", "frozen"),
     [
@@ -127,6 +133,7 @@ def test_features_pass_through(images):
         assert torch.equal(model(model.features(images)), model(images))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_head_and_leaves_the_global_state_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -138,6 +145,7 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_global_state_alone():
     assert not torch.equal(first.head[1].weight, other.head[1].weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "width", "side"),
     [
@@ -171,6 +179,7 @@ def test_a_network_of_every_family_is_a_trunk(architecture, width, side):
     assert not any(p.requires_grad for p in model.trunk.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "cure"), [("vit_b_16", 224), ("maxvit_t", 224), ("inception_v3", 299)])
 def test_a_network_that_cannot_take_the_size_names_the_one_it_was_made_for(architecture, cure):
     with pytest.raises(ConfigError, match=f"--image-size {cure}"):
@@ -187,6 +196,7 @@ def test_all_networks_but_one_were_trained_on_pictures_that_are_normalised_as_ou
     assert others == ["efficientnet_v2_l"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["head", "layer4"])
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -208,6 +218,7 @@ def test_other_inputs_are_answered_in_plain_words(stage, change, words, images):
         model.predict_proba(change(images))
 
 
+@pytest.mark.slow
 def test_a_flat_grey_picture_counts_as_normalised():
     """Its values may all lie in 0…1, as those of a picture that was not normalised."""
     pixel = (torch.tensor([0.5]) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)

@@ -87,6 +87,7 @@ def test_the_order_of_rows_and_the_unit_of_the_scale_do_not_matter():
 # --- second implementations -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, 6, None], ids=["many ties", "few ties", "no ties"])
 def test_aucs_and_the_jackknife_are_those_of_leaving_out_case_after_case(steps):
     scores, truth = a_study(r=2, n=25, steps=steps)
@@ -204,6 +205,7 @@ def test_the_interval_of_a_mean_ends_at_one():
     assert (found.means["high"] <= 1).all() and (found.means["low"] >= 0).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 3), st.integers(2, 5), st.integers(8, 30), st.integers(0, 10_000), st.sampled_from([2, 5, None]))
 def test_any_study_has_a_p_between_0_and_1_or_none(t, r, n, seed, steps):

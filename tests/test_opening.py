@@ -70,6 +70,7 @@ def test_a_figure_without_a_layout_engine_is_saved_whole_and_measured_so():
     assert one.place == pytest.approx((0.25, 0.25, 0.5, 0.25)) and one.words == "Radiograph"
 
 
+@pytest.mark.slow
 def test_what_lies_over_a_radiograph_does_not_hide_it_and_colour_alone_cannot_be_opened():
     figure, (left, right, curve) = plt.subplots(1, 3)
     grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
@@ -82,6 +83,7 @@ def test_what_lies_over_a_radiograph_does_not_hide_it_and_colour_alone_cannot_be
     assert np.array_equal(one.picture, grey)
 
 
+@pytest.mark.slow
 def test_a_click_sends_the_radiograph_below_it(sent):
     area = ResultArea()
     figure, pictures = a_gallery()

@@ -32,6 +32,9 @@ OUTPUTS = {  # the command, and the file or folder that stands in its way
     "--clean-split": ("audit {data} --report {out}/rep --clean-split", "data/clean_split.csv"),
 }
 
+# What uses these is slow.
+SLOW_FIXTURES = ("run_folder",)
+
 
 @pytest.fixture(scope="module")
 def run_folder(tiny_data, tmp_path_factory):
@@ -61,6 +64,7 @@ def in_the_way(kind, place):
         place.symlink_to("nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "pipe", "link", "dangling link"])
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_what_is_not_ours_stays_and_is_found_before_the_work(output, kind, call, tmp_path, capsys, monkeypatch):
@@ -119,6 +123,7 @@ def test_a_folder_is_judged_without_making_it(tmp_path):
         check_output_folder(tmp_path / "a/b", {})
 
 
+@pytest.mark.slow
 def test_write_metadata_keeps_mode_and_link(call, tmp_path):
     kept = tmp_path / "kept.csv"
     kept.write_text("file,note\ntrain/fractured/s0009.png,mine\n")
@@ -129,6 +134,7 @@ def test_write_metadata_keeps_mode_and_link(call, tmp_path):
     assert pd.read_csv(kept)["note"][0] == "mine" and "source_id" in pd.read_csv(kept)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.sampled_from("=+-@\t'a1,\"é;"), min_size=1), min_size=1))
 def test_no_cell_begins_as_a_formula_and_ours_read_the_same(tmp_path_factory, texts):
     file = tmp_path_factory.getbasetemp() / "cells.csv"

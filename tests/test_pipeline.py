@@ -85,6 +85,7 @@ def test_a_second_run_of_the_same_name_is_refused_and_changes_nothing(run, tiny_
     assert before == {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_reused_for_other_settings(run):
     with pytest.raises(RunError, match="other settings"):
         train_run(TrainConfig(**{**run.config.to_dict(), "learning_rate": 0.01}), folder=run.folder, resume=True)
@@ -96,6 +97,7 @@ def test_nothing_is_written_when_the_data_are_bad(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_warnings_are_shown_and_kept_in_the_record(make_tree, tmp_path):
     root = make_tree()
     shared = root / "train/fractured/s0009.png"
@@ -158,6 +160,7 @@ def test_an_external_test_uses_the_runs_own_threshold_and_says_external(run, mak
     assert len(predictions) == 12
 
 
+@pytest.mark.slow
 def test_changed_data_are_noticed(make_tree, tmp_path):
     root = make_tree()
     train_run(TrainConfig(data=str(root), **SETTINGS), folder=tmp_path / "run")
@@ -187,6 +190,7 @@ def test_predict_counts_truncated_files(run, tmp_path):
         predict_files(run, [cut], strict=True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_does_not_go_on_with_other_data(make_tree, tmp_path):
     root, settings = make_tree(), {**SETTINGS, "views": 0}
 
@@ -225,6 +229,7 @@ def test_predictions_come_before_the_last_file_is_read(run, tiny_data, monkeypat
     assert len(list(rows)) == 31 and len(read) == 32
 
 
+@pytest.mark.slow
 def test_a_second_training_takes_its_features_from_the_bank(run, tiny_data, monkeypatch):
     from fracturelib.model import FractureClassifier
 

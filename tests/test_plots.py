@@ -87,6 +87,7 @@ def test_a_figure_is_drawn_on_the_axes_it_is_given_and_pyplot_stays_as_it_was(na
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_without_axes_one_figure_is_made(name):
     ax = one_figure_each(predictions())[name](None)
@@ -94,6 +95,7 @@ def test_without_axes_one_figure_is_made(name):
     assert len(plt.get_fignums()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_letters_are_large_enough_and_nothing_is_cut_off(name):
     with plt.rc_context({"figure.constrained_layout.use": True}):
@@ -109,6 +111,7 @@ def test_letters_are_large_enough_and_nothing_is_cut_off(name):
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [predictions(10), predictions().query("label == 1"), predictions(3000)])
 def test_small_large_and_one_sided_sets_are_drawn(table):
     for draw in one_figure_each(table.reset_index(drop=True)).values():

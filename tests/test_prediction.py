@@ -33,6 +33,9 @@ from tests.helpers.trees import write_tree
 
 SETTINGS = {"weights": "none", "image_size": 64, "batch_size": 16, "epochs": 1, "views": 1}
 
+# What uses these is slow.
+SLOW_FIXTURES = ("home", "run")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):

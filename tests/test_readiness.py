@@ -105,6 +105,7 @@ def test_this_machine_has_python_packages_memory_and_panels():
         assert ready and found and cure
 
 
+@pytest.mark.slow
 def test_the_kernel_of_the_notebooks_starts_and_finds_the_library():
     ready, found, _ = readiness._kernel()
     assert ready, found
@@ -196,6 +197,7 @@ def small_sets(monkeypatch, tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_prepare_makes_what_is_missing_and_the_check_then_finds_it(small_sets, capsys):
     assert not readiness._data()[0]
     assert main(["prepare"]) == 0
@@ -207,6 +209,7 @@ def test_prepare_makes_what_is_missing_and_the_check_then_finds_it(small_sets, c
     assert before == {path: path.stat().st_mtime_ns for path in small_sets.rglob("*.png")}, "what is there is kept"
 
 
+@pytest.mark.slow
 def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny_data, monkeypatch):
     for name in ("notebooks", "data"):
         (tmp_path / name).mkdir()
@@ -224,6 +227,7 @@ def test_the_shared_run_is_found_from_within_the_notebooks_folder(tmp_path, tiny
     )
 
 
+@pytest.mark.slow
 def test_prepare_fetches_weights_only_if_asked_and_says_that_the_network_is_forbidden(
     small_sets, capsys, monkeypatch, tmp_path
 ):

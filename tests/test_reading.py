@@ -56,6 +56,7 @@ def a_table(count: int = 120) -> pd.DataFrame:
 # --- which cases ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 24), st.integers(0, 1000))
 def test_half_of_the_cases_are_fractured_and_no_patient_comes_twice(count, seed):
@@ -113,6 +114,7 @@ def test_a_case_ends_with_how_sure_and_can_be_taken_back():
     assert reading.position == 0 and reading.answers().empty
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["f", "n", 1, 2, 3, "b"]), max_size=60))
 def test_any_order_of_keys_leaves_a_usable_reading(keys):
     reading = Reading(CASES)
@@ -177,6 +179,7 @@ def test_the_scale_of_ratings_runs_from_certainly_not_to_certainly_fractured():
     assert ratings([0, 0, 0, 1, 1, 1], [3, 2, 1, 1, 2, 3]) == pytest.approx([0, 1 / 6, 1 / 3, 2 / 3, 5 / 6, 1])
 
 
+@pytest.mark.slow
 def test_a_more_skilful_reader_is_better_and_misses_the_hard_ones():
     many = a_table(1200)
     auc = {}

@@ -89,6 +89,10 @@ def parts(tiny_data):
     return case(tiny_data, columns={"region": ["hand", "leg"] * 4})
 
 
+# What uses these is slow.
+SLOW_FIXTURES = ("written",)
+
+
 @pytest.fixture(scope="module")
 def written(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "first"
@@ -166,6 +170,7 @@ def test_random_weights_are_said_loudly(parts, tmp_path):
     assert "**The trunk has random weights" in card
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(tiny_data, tmp_path):
     parts = case(tiny_data, columns={"region": [HOSTILE, "leg"] * 4})
     parts.predictions["path"] = [HOSTILE.replace("/", "") + str(i) for i in range(8)]
@@ -183,6 +188,7 @@ def test_hostile_names_stay_text(tiny_data, tmp_path):
     assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_leave_their_names(make_tree, tmp_path):
     root = make_tree({"train": 4, "val": 4, "test": 4})
     parts = case(root)
@@ -201,6 +207,7 @@ def test_leaks_are_named(parts):
     assert "LEAK: the splits share original images" in context["data"]["caption"]
 
 
+@pytest.mark.slow
 def test_an_external_test_without_baselines_or_record_is_named_so(tiny_data, tmp_path):
     parts = replace(case(tiny_data, set_name="external test", baselines=False), record={})
     page = Page(write_report(tmp_path, parts).read_text(encoding="utf-8"))
@@ -268,6 +275,7 @@ def all_probes(parts):
     )
 
 
+@pytest.mark.slow
 def test_probes_are_shown_in_the_report_and_the_card(parts, tmp_path):
     checked = replace(parts, probes=all_probes(parts))
     page = Page(write_report(tmp_path, checked).read_text(encoding="utf-8"))
@@ -296,6 +304,7 @@ def test_all_items_of_claim_are_answered_or_marked(parts):
         assert sum(answer.startswith("not available") for _, _, answer in items) >= 10
 
 
+@pytest.mark.slow
 def test_wilson_intervals_and_a_drop_are_shown_where_there_are_any(parts, tmp_path):
     predictions = parts.predictions
     drop = drop_table((predictions, 0.5), (predictions, 0.5), resamples=20)
@@ -306,6 +315,7 @@ def test_wilson_intervals_and_a_drop_are_shown_where_there_are_any(parts, tmp_pa
     assert "This is an external test" in page.text and "internal test" in page.text
 
 
+@pytest.mark.slow
 def test_a_temperature_is_shown_before_and_after(parts, tmp_path):
     evaluation = evaluate(parts.predictions, threshold=0.5, temperature=1.7, resamples=20)
     page = Page(write_report(tmp_path, replace(parts, evaluation=evaluation)).read_text(encoding="utf-8"))

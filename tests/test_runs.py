@@ -21,6 +21,9 @@ from tests.helpers.trees import write_tree
 
 SETTINGS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 1, "views": 1}
 
+# What uses these is slow.
+SLOW_FIXTURES = ("made",)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -95,6 +98,7 @@ def test_a_file_of_another_run_is_noticed(folder, made, name):
         saved_predictions(folder)
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_refused_though_no_hash_tells(folder):
     as_first_format(folder)
     state = load_file(folder / "model.safetensors")

@@ -38,6 +38,10 @@ def fingerprints(root: Path) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+# What uses these is slow.
+SLOW_FIXTURES = ("small",)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("simulated") / "set"
@@ -109,6 +113,7 @@ def planned(**settings) -> pd.DataFrame:
 MIXED = ["region", "age_group", "view", "hardware", "cast"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("counts", "bar"), [(None, 0.05), ({"train": 12000, "val": 2400, "test": 4800}, 0.02)])
 def test_every_split_has_the_same_mixture(counts, bar):
     table = planned(counts=counts)
@@ -148,6 +153,7 @@ def test_names_do_not_betray_the_class(small):
     assert table["file"].str.split("/").str[-1].str.fullmatch(r"P\d{6}-(frontal|lateral)\.png").all()
 
 
+@pytest.mark.slow
 def test_leaky_set_spreads_rotated_copies_over_the_splits(tmp_path):
     table = simulate(
         tmp_path / "leaky", counts={"train": 30, "val": 9, "test": 9}, leaky=True, image_side=64, progress=False
@@ -166,6 +172,7 @@ def test_leaky_set_spreads_rotated_copies_over_the_splits(tmp_path):
     assert corners.max() < 8 and max(SECOND_TURN.values()) > 0
 
 
+@pytest.mark.slow
 def test_device_shift_changes_the_test_split_only(tmp_path):
     few = {"train": 2, "val": 2, "test": 3}
     plain = simulate(tmp_path / "plain", counts=few, image_side=64, progress=False)
@@ -199,6 +206,7 @@ def add_notes(root: Path) -> dict[str, str]:
     return fingerprints(root)
 
 
+@pytest.mark.slow
 def test_repair_leaves_what_the_user_put_into_a_set(tmp_path):
     root = tmp_path / "set"
     simulate(root, counts=6, image_side=64, progress=False)
@@ -211,6 +219,7 @@ def test_repair_leaves_what_the_user_put_into_a_set(tmp_path):
     assert fingerprints(root) == kept
 
 
+@pytest.mark.slow
 def test_another_set_asks_for_another_folder_or_to_be_replaced(tmp_path):
     root = tmp_path / "set"
     simulate(root, counts=6, image_side=64, progress=False)
@@ -225,6 +234,7 @@ def test_another_set_asks_for_another_folder_or_to_be_replaced(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name != "set"]
 
 
+@pytest.mark.slow
 def test_a_set_of_an_older_version_stays_and_the_new_one_is_made_beside_it(tmp_path):
     root = tmp_path / "set"
     simulate(root, counts=6, image_side=64, progress=False)
@@ -240,6 +250,7 @@ def test_a_set_of_an_older_version_stays_and_the_new_one_is_made_beside_it(tmp_p
     assert fingerprints(root) == kept
 
 
+@pytest.mark.slow
 def test_a_link_is_followed(tmp_path):
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to("target")
@@ -249,6 +260,7 @@ def test_a_link_is_followed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"link", "target"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a matter of Unix")
 def test_workers_end_with_their_parent_and_let_go_of_the_lock(tmp_path):
     script = f"from fracturelib.simulation import simulate; simulate({str(tmp_path / 'set')!r}, counts=400, workers=2)"

@@ -16,6 +16,9 @@ from fracturelib.simulation.formats import SHIFT
 pydicom = pytest.importorskip("pydicom")
 SETTINGS = {"counts": {"train": 2, "test": 20}, "device_shift": True, "image_side": 64, "seed": 5, "progress": False}
 
+# What uses these is slow.
+SLOW_FIXTURES = ("sets",)
+
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):

@@ -122,6 +122,7 @@ def test_both_views_show_one_anatomy(region):
     assert volumes[0] == pytest.approx(volumes[1], rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("kind", FRACTURE_TYPES)
 def test_the_box_lies_on_bone_and_holds_the_change(kind, view):
@@ -162,6 +163,7 @@ def test_more_displacement_is_more_conspicuous_and_leaves_the_patient_alone():
     assert len({picture.patient.limb.build for picture in pictures}) == 1
 
 
+@pytest.mark.slow
 def test_steps_of_one_picture_agree():
     made = simulate_one(1, fracture_type="oblique", dose=40.0)
     np.testing.assert_allclose(made.transmitted, np.exp(-physics.line_integral(made.path_lengths)), rtol=1e-5)
@@ -171,6 +173,7 @@ def test_steps_of_one_picture_agree():
     np.testing.assert_allclose(more.expected_counts, 2 * made.expected_counts, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_air_is_dark_and_cortex_bright():
     for seed in range(6):
         made = simulate_one(seed, image_side=128, hardware=False, cast=False)

@@ -50,6 +50,7 @@ def test_a_network_that_cannot_be_traced_is_left_as_it_is(images):
     assert torch.equal(frozen_copy(moody, torch.float32)(images), moody(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121"])
 def test_the_fast_copy_computes_the_same_without_batch_norm(images, name):
     torch.manual_seed(0)

@@ -72,6 +72,7 @@ def test_the_house_has_few_floors_and_few_doors(capsys):
     assert len(longest) <= MOST_FLOORS and len(LAYERS) <= MOST_DOORS
 
 
+@pytest.mark.slow
 def test_nothing_but_the_command_line_imports_the_course():
     users = {layer_of(path) for path in modules() if "course" in imported_layers(path)}
     assert users <= {"course", "cli"}
@@ -92,15 +93,18 @@ def loaded_by(*statements: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
 
 
+@pytest.mark.slow
 def test_reading_a_run_and_predicting_load_no_figures():
     loaded = loaded_by("import fracturelib.runs, fracturelib.prediction")
     assert not loaded & {"matplotlib", "seaborn", "jinja2", "ipywidgets"}
 
 
+@pytest.mark.slow
 def test_an_audit_loads_no_torch_until_it_computes_features():
     assert "torch" not in loaded_by("import fracturelib.audit, fracturelib.cli.auditing")
 
 
+@pytest.mark.slow
 def test_reading_a_run_needs_no_plots():
     code = "import sys, fracturelib.runs, fracturelib.prediction; print(*sys.modules)"
     loaded = subprocess.run(

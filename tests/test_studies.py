@@ -33,6 +33,7 @@ def bench() -> Workbench:
 # --- heads on stored features ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.integers(1, 59))
 def test_a_larger_choice_of_images_contains_the_smaller(count):
     data = made_up_features(60)
@@ -49,6 +50,7 @@ def test_all_images_are_the_whole_set_in_its_order(bench):
     assert train_head(bench, CONFIG, images=60).history.equals(train_head(bench, CONFIG).history)
 
 
+@pytest.mark.slow
 def test_a_head_on_features_is_trained_as_on_images(tiny_data):
     config = TrainConfig(str(tiny_data), weights="none", image_size=32, epochs=2, views=2, patience=2)
     run = train_head(studies.open_workbench(config), config)
@@ -57,6 +59,7 @@ def test_a_head_on_features_is_trained_as_on_images(tiny_data):
     pd.testing.assert_frame_equal(run.history, on_images, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_head_answers_to_images_as_to_the_features_it_was_trained_on(tiny_data, precision):
     config = TrainConfig(str(tiny_data), weights="none", image_size=32, views=1, epochs=1, precision=precision)
@@ -66,6 +69,7 @@ def test_a_head_answers_to_images_as_to_the_features_it_was_trained_on(tiny_data
     assert torch.equal(model.features(images), bench.val.features[0, rows].float())
 
 
+@pytest.mark.slow
 def test_the_test_split_never_meets_the_trunk(tiny_data):
     config = TrainConfig(str(tiny_data), weights="none", image_size=32, views=1)
     bench = studies.open_workbench(config)
@@ -84,6 +88,7 @@ def test_runs_side_by_side(bench):
     assert min(sizes) >= 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 40])
 @pytest.mark.parametrize(("loss", "change"), [(0.69315, 1e-5), (0.6, 0.3), (100.0, 60.0)])
 def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
@@ -172,6 +177,7 @@ def test_sizes_grow_to_all_images(images, count):
     assert all(size >= min(images, 20) for size in sizes)
 
 
+@pytest.mark.slow
 def test_more_images_make_a_better_head(bench):
     done = []
     curve = studies.learning_curve(bench, replace(CONFIG, epochs=8), sizes=[10, 60], repeats=4, on_run=done.append)
@@ -214,6 +220,7 @@ def font_sizes(figure):
     return [text.get_fontsize() for text in texts if text.get_text()]
 
 
+@pytest.mark.slow
 def test_figures_of_one_and_of_several_repeats(bench):
     for repeats in (1, 2):
         curve = studies.learning_curve(bench, CONFIG, sizes=[20, 60], repeats=repeats)
@@ -223,6 +230,7 @@ def test_figures_of_one_and_of_several_repeats(bench):
         assert min(font_sizes(ax.figure)) >= 11
 
 
+@pytest.mark.slow
 def test_the_figure_of_the_range_test_marks_the_suggestion(bench):
     test = studies.learning_rate_range(bench, CONFIG)
     ax = learning.learning_rate_range_curve(test, suggested=0.002)

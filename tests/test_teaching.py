@@ -74,6 +74,7 @@ def test_the_expected_outputs_are_those_of_the_notebooks():
     assert len(rows) > 50 and all(question and found for _, question, found in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", slides.SESSIONS.values())
 def test_every_section_of_a_session_becomes_slides(title):
     cited = slides.sections_of(PAGE, title)
@@ -84,6 +85,7 @@ def test_every_section_of_a_session_becomes_slides(title):
         assert name in cell.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", slides.SESSIONS.values())
 def test_no_answer_stands_on_the_slide_of_its_question(title):
     cells = slides.session(title).cells

@@ -51,6 +51,7 @@ def test_history_has_one_row_per_epoch_and_the_schedule_in_it(features):
     assert set(history) >= {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auc", "risen"}
 
 
+@pytest.mark.slow
 def test_training_learns_what_can_be_learnt():
     dataset = separable()
     loader = make_loader(dataset, CONFIG, shuffle=True)
@@ -59,6 +60,7 @@ def test_training_learns_what_can_be_learnt():
     assert history["val_auc"].iloc[-1] > 0.99 and history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_history_bit_for_bit(features):
     torch.manual_seed(1)
     first, model = run(features)
@@ -80,6 +82,7 @@ def test_training_on_images_and_on_features_is_the_same(loaders, stage):
     pd.testing.assert_frame_equal(on_images, on_features, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_feature_views_are_the_pictures_of_the_epochs(loaders):
     model = build_model(CONFIG)
     computed = compute_features(model, loaders.train.dataset, CONFIG, views=2)
@@ -91,6 +94,7 @@ def test_feature_views_are_the_pictures_of_the_epochs(loaders):
     assert not torch.equal(computed[0], computed[1])
 
 
+@pytest.mark.slow
 def test_features_of_a_trunk_that_is_wholly_trained_are_refused(loaders):
     with pytest.raises(ConfigError, match="freeze"):
         feature_loaders(build_model(CONFIG).unfreeze("conv1"), loaders, CONFIG)
@@ -152,6 +156,7 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(loaders, tmp
         assert torch.equal(a, b), name
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_trains_nothing_more(features, tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     first, _ = run(features, checkpoint=checkpoint)
@@ -161,6 +166,7 @@ def test_resuming_a_finished_run_trains_nothing_more(features, tmp_path):
     assert calls == []
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_for_more_epochs(features, tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     short = TrainConfig(**{**CONFIG.to_dict(), "epochs": 2})
@@ -170,6 +176,7 @@ def test_a_run_may_go_on_for_more_epochs(features, tmp_path):
     pd.testing.assert_frame_equal(longer, whole, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", ["truncated", "garbage", "other format", "other settings", "other trunk", "nan", "facts"]
 )

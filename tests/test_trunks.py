@@ -72,6 +72,7 @@ def test_a_network_of_timm_gets_its_own_pictures(tmp_path, architecture, channel
     assert origin.name == "auto" and len(origin.sha256) == 64
 
 
+@pytest.mark.slow
 def test_a_network_of_transformers_gets_its_own_pictures(tmp_path):
     oracle = save_vit(tmp_path / "repo")
     trunk, _ = load_trunk(f"hf:{tmp_path / 'repo'}", "auto")
@@ -93,6 +94,7 @@ def test_a_pooler_that_was_never_trained_is_not_used(tmp_path):
         torch.testing.assert_close(trunk.eval()(images), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "output"), [(3, ""), (1, ""), (1, "layer2")])
 def test_a_file_of_ones_own(tmp_path, channels, output):
     network = torchvision_trunks.build("resnet18").eval()

@@ -74,6 +74,7 @@ def test_heat_comes_back_to_where_it_was_in_the_picture(fit):
     assert columns.mean() / 64 == pytest.approx(40 / 80, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pool", "width"), [("mean+max", 1024), ("gem", 512)])
 @pytest.mark.parametrize("architecture", ["resnet18", "timm:resnet10t"])
 def test_maps_are_pooled_as_asked(pool, width, architecture):
@@ -92,12 +93,14 @@ def test_maps_are_pooled_as_asked(pool, width, architecture):
         assert (found >= mean.clamp_min(0) - 1e-3).all()  # a power mean is at least the mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["vit_b_32", "convnext_tiny", "densenet121", "vgg11", "mobilenet_v2"])
 def test_a_trunk_that_cannot_be_pooled_otherwise_says_so(architecture):
     with pytest.raises(ConfigError, match="cannot be pooled by mean"):
         build_model(replace(CONFIG, architecture=architecture, image_size=224, pool="mean+max"))
 
 
+@pytest.mark.slow
 def test_tiles_are_the_whole_picture_and_overlapping_parts_of_it():
     config = replace(CONFIG, tiles=2)
     assert config.picture_side == 56
@@ -113,6 +116,7 @@ def test_tiles_are_the_whole_picture_and_overlapping_parts_of_it():
         grad_cam(model, images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"tiles": 2}, {"pool": "mean+max"}, {"pool": "gem"}])
 def test_every_way_computes_in_bfloat16(change):
     config = replace(CONFIG, **change)
@@ -123,6 +127,7 @@ def test_every_way_computes_in_bfloat16(change):
     torch.testing.assert_close(near, exact, atol=0.05 * float(exact.abs().max()), rtol=0)
 
 
+@pytest.mark.slow
 def test_the_bank_tells_the_ways_apart(tiny_data, tmp_path):
     bank, found = FeatureBank(tmp_path), []
     for change in ({}, {"fit": "pad"}, {"fit": "crop"}, {"pool": "gem"}, {"pool": "mean+max"}, {"tiles": 2}):

@@ -36,6 +36,7 @@ def state():
     return resnet18(weights=None).state_dict()
 
 
+@pytest.mark.slow
 def test_none_is_random_and_seeded():
     first, origin = load_trunk("resnet18", "none", seed=1)
     second, again = load_trunk("resnet18", "none", seed=1)
@@ -45,6 +46,7 @@ def test_none_is_random_and_seeded():
     assert torch.equal(first.conv1.weight, second.conv1.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_local_file_is_loaded_and_named(tmp_path, state, suffix):
     path = tmp_path / f"trunk{suffix}"
@@ -58,6 +60,7 @@ def test_a_local_file_is_loaded_and_named(tmp_path, state, suffix):
     assert origin.path == str(path) and path.name in origin.detail
 
 
+@pytest.mark.slow
 def test_a_file_of_the_hub_cache_is_used_by_auto_and_imagenet(state):
     _, cached = imagenet_file("resnet18")
     cached.parent.mkdir(parents=True)
@@ -68,6 +71,7 @@ def test_a_file_of_the_hub_cache_is_used_by_auto_and_imagenet(state):
         assert torch.equal(trunk.conv1.weight, state["conv1.weight"])
 
 
+@pytest.mark.slow
 def test_the_environment_overrides_the_setting(monkeypatch):
     monkeypatch.setenv("FRACTURELIB_WEIGHTS", "none")
     assert build_model(TrainConfig(weights="imagenet")).origin.name == "none"
@@ -88,6 +92,7 @@ def test_auto_without_pretrained_weights_is_random_and_says_so_loudly(monkeypatc
     assert origin.name == "none"
 
 
+@pytest.mark.slow
 def test_auto_prefers_the_bundled_trunk_to_a_random_one(monkeypatch, tmp_path, state, capsys):
     monkeypatch.setenv("FRACTURELIB_OFFLINE", "1")
     bundled = tmp_path / "bundled.safetensors"
@@ -195,6 +200,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
     assert not trace.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "missing"])
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path, state, suffix, damage):
@@ -312,6 +318,7 @@ def test_a_silent_server_is_given_up_within_the_limit(tmp_path, monkeypatch):
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_a_refused_connection_becomes_the_offline_fallback(monkeypatch, state, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

@@ -67,6 +67,7 @@ def test_test_rows_are_refused_by_the_costs_panel(validation):
         cost_view(validation.assign(split="test"), miss=10, prevalence=0.2)
 
 
+@pytest.mark.slow
 def test_the_panels_know_their_numbers_and_keep_a_still(validation):
     for panel in (
         cost_panel(validation, prevalence=0.4),

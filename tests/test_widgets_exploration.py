@@ -28,6 +28,9 @@ from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
 from fracturelib.simulation import FRACTURE_TYPES, REGIONS, VIEWS, simulate
 from fracturelib.writing.numbers import percent
 
+# What uses these is slow.
+SLOW_FIXTURES = ("table", "leaky")
+
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> pd.DataFrame:
@@ -171,6 +174,7 @@ def test_a_folder_that_does_not_exist_is_said_before_anything_else(tmp_path, mon
     assert "data:" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debug", [False, True])
 def test_an_error_in_a_cell_is_told_without_its_traceback_unless_asked_for(tiny_data, monkeypatch, capsys, debug):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
@@ -238,6 +242,7 @@ def test_the_browse_panel_survives_any_order_of_moves(table):
     sweep(exploration.browse_panel(table))
 
 
+@pytest.mark.slow
 def test_browsing_does_without_the_optional_columns(tiny_data):
     panel = exploration.browse_panel(read_catalog(tiny_data))
     assert set(panel.controls) == {"split", "kind", "page", "answers"}
@@ -262,6 +267,7 @@ def test_copies_of_one_original_are_shown_with_their_splits(leaky):
     sweep(exploration.copies_panel(leaky))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [exploration.NO_FRACTURE, *FRACTURE_TYPES])
 def test_a_picture_is_made_for_every_fracture_type_at_the_ends_of_the_scales(kind):
     place = FRACTURE_TYPES.index(kind) if kind in FRACTURE_TYPES else 0
@@ -271,6 +277,7 @@ def test_a_picture_is_made_for_every_fracture_type_at_the_ends_of_the_scales(kin
         check(exploration.make_picture(displacement_mm=displacement, dose=dose, **chosen))
 
 
+@pytest.mark.slow
 def test_the_physics_panel_moves_resets_and_describes_itself():
     panel = exploration.physics_panel()
     first = panel.result.value
@@ -316,6 +323,7 @@ def test_variants_depend_on_the_seed_alone(radiograph):
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's randomness is touched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rotation", "crop", "size"), list(itertools.product((0, 180), (0.3, 1), (32, 224))))
 def test_six_variants_are_drawn_at_the_ends_of_all_scales(radiograph, rotation, crop, size):
     flip = float(rotation == 0)

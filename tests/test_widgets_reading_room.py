@@ -140,6 +140,7 @@ def test_without_a_folder_there_is_nothing_to_save(cases):
     assert shown == ["Read again from the start"]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from([*READING_KEYS, "save", "again"]), max_size=25))
 def test_no_order_of_keys_and_controls_raises(cases, tmp_path_factory, actions):

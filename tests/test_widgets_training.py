@@ -72,6 +72,7 @@ def plain_pictures():
         yield
 
 
+@pytest.mark.slow
 def test_every_value_of_every_training_control(bench, plain_pictures):
     panel = training_panel(bench, CONFIG, background=False)
     for name, control in panel.controls.items():
@@ -82,6 +83,7 @@ def test_every_value_of_every_training_control(bench, plain_pictures):
     assert len(panel.draw.runs) == runs.MOST_KEPT
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_training_controls_in_any_order(data, plain_pictures):
@@ -107,6 +109,7 @@ def test_the_same_settings_again_take_the_place_of_the_first(bench, plain_pictur
     assert [run.number for run in panel.draw.runs] == [3]
 
 
+@pytest.mark.slow
 def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
     monkeypatch.setattr(live, "REDRAW_SECONDS", 0.0)
     monkeypatch.setattr(live, "REDRAW_TIMES", 0)
@@ -307,6 +310,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     assert keepsake.exists()
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_features_that_the_notebook_has_computed(tiny_data, tmp_path, monkeypatch):
     config = replace(CONFIG, data=str(tiny_data), image_size=32, views=2)
     monkeypatch.setattr(notebook, "project_folder", lambda: tmp_path)
@@ -369,6 +373,7 @@ def test_the_story_is_told_for_any_numbers(sensitivity, specificity, prevalence)
     assert story.startswith("Of 1,000 patients") and "-" not in story and "nan" not in story
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [[0, 1], [0], [1]], ids=["both classes", "none fractured", "all fractured"])
 def test_every_corner_of_the_threshold_panel(kept):
     predictions = made_up_predictions()

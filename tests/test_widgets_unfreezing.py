@@ -57,12 +57,14 @@ def no_figure_stays_open():
 # --- two parts of a trunk -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deepest", ["conv1", "layer3.0.conv2", "layer7"])
 def test_a_trunk_that_cannot_be_divided_there(config, loaders, deepest):
     with pytest.raises(ConfigError, match=deepest):
         open_deep_bench(build_model(config), loaders, config, deepest=deepest)
 
 
+@pytest.mark.slow
 def test_the_bench_holds_no_test_image_and_names_its_stages(bench, config, loaders):
     assert set(bench.train.table["split"]) == {"train"} and set(bench.val.table["split"]) == {"val"}
     assert bench.stages == ["head", "layer4", "layer3"]
@@ -75,6 +77,7 @@ def test_the_bench_holds_no_test_image_and_names_its_stages(bench, config, loade
 # --- training in steps ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["head", "layer4", "layer3"])
 def test_training_on_maps_is_training_on_images(bench, config, loaders, stage):
     run = train_in_steps(bench, config, [Step(stage, 1e-4, 2)])
@@ -84,6 +87,7 @@ def test_training_on_maps_is_training_on_images(bench, config, loaders, stage):
     pd.testing.assert_frame_equal(run.history[columns], on_images[columns], rtol=2e-3, check_names=False)
 
 
+@pytest.mark.slow
 def test_steps_go_on_from_the_best_weights_so_far(bench, config):
     plan = steps_down(["head", "layer4", "layer3"], epochs=2, learning_rate=1e-2)
     run = train_in_steps(bench, config, plan)
@@ -97,6 +101,7 @@ def test_steps_go_on_from_the_best_weights_so_far(bench, config):
     pd.testing.assert_frame_equal(history.iloc[:2], alone.history, check_names=False)
 
 
+@pytest.mark.slow
 def test_a_step_that_only_harms_is_undone(bench, config):
     run = train_in_steps(bench, config, [Step("head", 1e-3, 2), Step("layer4", 1.0, 1)])
     assert run.history["val_loss"].iloc[-1] > run.best["val_loss"]
@@ -104,6 +109,7 @@ def test_a_step_that_only_harms_is_undone(bench, config):
     assert state_fingerprint(run.model.trunk) == state_fingerprint(bench.model.trunk)
 
 
+@pytest.mark.slow
 def test_a_training_leaves_the_bench_as_it_was(bench, config):
     before = state_fingerprint(bench.model)
     maps = bench.train.features.clone()
@@ -115,6 +121,7 @@ def test_a_training_leaves_the_bench_as_it_was(bench, config):
     assert state_fingerprint(first.model.trunk) != state_fingerprint(bench.model.trunk), "and the copy has learnt"
 
 
+@pytest.mark.slow
 def test_a_trained_model_answers_to_images_as_to_maps(bench, config, loaders):
     run = train_in_steps(bench, config, [Step("layer4", 1e-3, 1)])
     images, _, rows = next(iter(loaders.val))
@@ -132,6 +139,7 @@ def test_rates_shrink_on_the_way_down():
     assert plan == [Step("head", 1e-2, 3), Step("layer4", 2e-3, 3)]
 
 
+@pytest.mark.slow
 def test_the_figure_names_every_step(bench, config):
     run = train_in_steps(bench, config, steps_down(["head", "layer4"], epochs=1))
     ax = step_curves(run.history)
@@ -155,6 +163,7 @@ def values_of(control) -> list:
     return [option[1] if isinstance(option, tuple) else option for option in control.options]
 
 
+@pytest.mark.slow
 def test_every_value_of_every_control(bench, config, plain_pictures, monkeypatch):
     asked, trained = [], train_in_steps(bench, config, [Step("head", 1e-3, 1)])
 
@@ -176,6 +185,7 @@ def test_every_value_of_every_control(bench, config, plain_pictures, monkeypatch
     assert asked[-1] == asked[0]
 
 
+@pytest.mark.slow
 def test_the_panel_trains(bench, config, plain_pictures):
     panel = unfreezing_panel({"pretrained": bench}, config, background=False)
     run = panel.draw.runs[-1].run
