@@ -11,9 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from fracturelib.catalog import root_of
@@ -71,6 +68,10 @@ def baseline_predictions(
     Raises:
         EvaluationError: the train split lacks a class, or there is nothing to test.
     """
+    from sklearn.linear_model import LogisticRegression  # a second to load, which `predict` can do without
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     train, validation = (table[table["split"] == split] for split in ("train", "val"))
     target = table[table["split"] == "test"] if test is None else test
     if train["label"].nunique() < 2 or target.empty:

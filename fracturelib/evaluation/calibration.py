@@ -15,8 +15,8 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from fracturelib.evaluation.intervals import units_of, wilson_interval
@@ -155,7 +155,7 @@ def fit_temperature(validation: pd.DataFrame) -> float:
     def log_loss(log_temperature: float) -> float:
         return np.logaddexp(0, sign * logits / np.exp(log_temperature)).mean()
 
-    found = minimize_scalar(log_loss, bounds=(np.log(lowest), np.log(20)), method="bounded")
+    found = scipy.optimize.minimize_scalar(log_loss, bounds=(np.log(lowest), np.log(20)), method="bounded")
     return float(np.exp(found.x))
 
 

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fracturelib.config import POSITIVE, parse_guarantee
 from fracturelib.errors import EvaluationError
@@ -61,4 +61,4 @@ def choose_limit(validation: pd.DataFrame, *, guarantee: str) -> float | None:
 def _misses_allowed(patients: int, share: float) -> int:
     """Most misses among so many patients that reject "more than this share is missed" at `ERROR_RATE`; at least 0."""
     misses = np.arange(patients)
-    return int((stats.binom.cdf(misses, patients, share) <= ERROR_RATE + 1e-12).sum()) - 1
+    return int((scipy.stats.binom.cdf(misses, patients, share) <= ERROR_RATE + 1e-12).sum()) - 1

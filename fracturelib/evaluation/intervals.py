@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from fracturelib.catalog.splits import group_numbers
 from fracturelib.errors import EvaluationError
@@ -130,7 +130,7 @@ def _tail(units: int) -> float:
     The plain percentile interval is too narrow by about that much: Hesterberg, The American Statistician 69 (2015),
     371–386, "expanded percentile interval".
     """
-    return float(stats.norm.cdf(-np.sqrt(units / (units - 1)) * stats.t.ppf(0.975, units - 1)))
+    return float(scipy.stats.norm.cdf(-np.sqrt(units / (units - 1)) * scipy.stats.t.ppf(0.975, units - 1)))
 
 
 def wilson_interval(successes: float, total: float, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -141,7 +141,7 @@ def wilson_interval(successes: float, total: float, *, confidence: float = 0.95)
     """
     if total <= 0:
         raise EvaluationError("a proportion needs at least one observation")
-    z = stats.norm.ppf((1 + confidence) / 2)
+    z = scipy.stats.norm.ppf((1 + confidence) / 2)
     share = successes / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))

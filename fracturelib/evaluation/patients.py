@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from fracturelib.evaluation.thresholds import check_validation
 
@@ -33,6 +32,8 @@ def choose_combination(validation: pd.DataFrame) -> Combination:
     Raises:
         EvaluationError: rows of another split than validation.
     """
+    from sklearn.metrics import roc_auc_score  # a second to load, which `predict` can do without
+
     check_validation(validation, "how pictures are combined")
     if "patient_id" not in validation or validation["patient_id"].isna().all():
         return Combination.HIGHEST

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import classification_report
 from tqdm import tqdm
 
 from fracturelib.config import CLASS_NAMES
@@ -233,6 +232,8 @@ def _differences(models: Mapping[str, Scored], *, resamples: int, seed: int) -> 
 
 def _report(labels: np.ndarray, called: np.ndarray) -> pd.DataFrame:
     """scikit-learn's classification report; a precision with no call of its class is NaN, not 0."""
+    from sklearn.metrics import classification_report  # a second to load, which `predict` can do without
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns of the very NaN that is asked for
         found = classification_report(

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 Array = NDArray[np.float64]
 FEWEST = 30  # validation pictures below which no limit can be told
@@ -31,16 +30,18 @@ class Reference:
         features: (N, F) float16, each row of length 1.
         limit: the distance beyond which a picture is of another kind; None where too few pictures were there to tell.
         usual: the distance within which five in six validation pictures lie; None as above.
+        gaussian: mean (F,) and inverse covariance (F, F) of the training pictures; None: fitted when it is needed.
     """
 
     table: pd.DataFrame
     features: NDArray[np.float16]
     limit: float | None = None
     usual: float | None = None
+    gaussian: tuple[Array, Array] | None = None
 
     def distances(self, features: Array) -> Array:
         """How far each picture (n, F) lies from the training pictures (n,)."""
-        centre, precision = self._gaussian
+        centre, precision = self._known_gaussian
         away = scaled(features) - centre
         return np.sqrt(np.einsum("ij,jk,ik->i", away, precision, away))
 
@@ -67,8 +68,11 @@ class Reference:
         return self.features.astype(np.float64)
 
     @cached_property
-    def _gaussian(self) -> tuple[Array, Array]:
-        """Mean (F,) and inverse covariance (F, F) of the training pictures."""
+    def _known_gaussian(self) -> tuple[Array, Array]:
+        if self.gaussian is not None:
+            return self.gaussian
+        from sklearn.covariance import LedoitWolf  # a second to load, which `predict` can do without
+
         fitted = LedoitWolf().fit(self._scaled)
         return fitted.location_, fitted.get_precision()
 
@@ -78,6 +82,7 @@ def make_reference(table: pd.DataFrame, features: Array, validation: Array) -> R
     reference = Reference(table, scaled(features).astype(np.float16))
     if len(validation) < FEWEST or len(features) < FEWEST:
         return reference
+    reference = replace(reference, gaussian=reference._known_gaussian)
     logs = np.log(np.maximum(reference.distances(validation), 1e-12))
     limit, usual = (float(np.exp(logs.mean() + n * logs.std(ddof=1))) for n in (SPREADS_OF_LIMIT, SPREADS_OF_USUAL))
     return replace(reference, limit=limit, usual=usual)

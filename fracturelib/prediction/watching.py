@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from fracturelib.errors import ImageError, RunError
 from fracturelib.evaluation import units_of, wilson_interval
@@ -96,7 +96,7 @@ class _Means(NamedTuple):
 
     def __call__(self, tail: float) -> Change:
         (one, its_error), (other, other_error) = map(_mean_and_error, (self.known, self.new))
-        half = float(stats.norm.ppf(1 - tail / 2) * np.hypot(its_error, other_error))
+        half = float(scipy.stats.norm.ppf(1 - tail / 2) * np.hypot(its_error, other_error))
         difference = other - one
         low, high = difference - half, difference + half
         return Change(self.subject, "", one, other, difference, low, high, verdict_on(low, high))
