@@ -240,6 +240,7 @@ def test_findings_of_a_set_without_copies_are_remembered(tmp_path):
     pd.testing.assert_frame_equal(again.appearance, found.appearance, check_dtype=False, check_column_type=False)
 
 
+@pytest.mark.slow
 def test_names_and_pictures_join(forearms, tmp_path):
     for path, pixels in {
         "train/fractured/7.png": forearms[0],
@@ -258,6 +259,7 @@ def test_names_and_pictures_join(forearms, tmp_path):
     assert how["train/fractured/7-rotated1.png"] == "names"
 
 
+@pytest.mark.slow
 def test_contradicting_labels_are_a_leak_of_their_own(forearms, tmp_path):
     for path, pixels in {
         "train/fractured/a.png": forearms[0],
@@ -342,6 +344,7 @@ def test_too_few_sources_give_a_sentence_and_no_number():
     assert find_shortcuts(table.assign(label=1), looks).empty
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "wrist_rotated").is_dir(), reason="the public wrist set is not here")
 def test_the_copy_across_splits_of_the_wrist_set_is_found(tmp_path):
     for path in (

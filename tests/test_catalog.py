@@ -204,6 +204,7 @@ def test_folders_that_may_not_be_read_are_said(make_tree: MakeTree) -> None:
             folder.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_images_outside_the_class_folders_are_mentioned(make_tree: MakeTree) -> None:
     root = make_tree()
     shutil.copy(root / "train/fractured/s0009.png", root / "train/loose.png")

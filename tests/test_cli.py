@@ -110,6 +110,7 @@ def test_evaluate_repeats_the_test_numbers_and_writes_the_table(run_folder, tmp_
     pd.testing.assert_frame_equal(written, kept, check_exact=True)
 
 
+@pytest.mark.slow
 def test_evaluate_on_another_folder_is_an_external_test(run_folder, make_tree, capsys):
     other = make_tree({"test": 6}, seed=4)
     assert main(["evaluate", str(run_folder), "--data", str(other / "test")]) == 0

@@ -15,6 +15,9 @@ from tests.helpers.runs import as_first_format
 
 QUICK = ("--weights", "none", "--image-size", "32", "--epochs", "1", "--views", "1", "--batch-size", "8")
 
+# What uses this is slow.
+SLOW_FIXTURES = ("run_folder",)
+
 
 @pytest.fixture(scope="module")
 def run_folder(tiny_data, tmp_path_factory):
@@ -120,6 +123,7 @@ def test_an_impossible_prevalence_is_refused_before_any_work(run_folder, capsys)
     assert "between 0 and 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_split_of_a_larger_set_keeps_its_patients(run_folder, make_tree):
     root = make_tree({"test": 12}, seed=6)
     files = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))

@@ -188,6 +188,7 @@ def test_colour_becomes_luminance_and_floats_are_read(tmp_path: Path) -> None:
     assert np.abs(read - np.interp(values, counted_range(values), [0, 255])).max() <= 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("depth", ["8", "12", "16"])
 def test_a_smaller_picture_from_jpeg_2000_is_the_same_picture(tmp_path: Path, photometric: str, depth: str) -> None:

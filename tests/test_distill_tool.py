@@ -168,6 +168,7 @@ def test_the_average_follows_and_forgets_the_start():
     assert average.values["weight"].item() == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_export_is_a_plain_resnet18_in_half_precision(settings, sources, monkeypatch, tmp_path):
     monkeypatch.setattr(export, "BATCHES", 1)
     monkeypatch.setattr(export, "BATCH", 4)

@@ -120,6 +120,7 @@ def test_without_boxes_there_is_an_error_and_few_have_no_interval(spots):
     assert (summary["against_chance"] == Verdict.UNKNOWN).all()
 
 
+@pytest.mark.slow
 def test_all_checks_at_once(spots):
     model = bright_seeker()
     dataset = RadiographDataset(spots, eval_transform(CONFIG), side=SIDE)

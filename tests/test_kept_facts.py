@@ -190,6 +190,7 @@ def test_only_the_changed_file_is_read_again(
     assert read == [root / NAMES[1]]
 
 
+@pytest.mark.slow
 def test_a_change_within_one_step_of_the_clock_is_seen(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

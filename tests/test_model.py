@@ -225,6 +225,7 @@ def test_a_flat_grey_picture_counts_as_normalised():
     assert build_model(CONFIG).predict_proba(pixel.view(1, 3, 1, 1).expand(1, 3, 64, 64)).shape == (1,)
 
 
+@pytest.mark.slow
 def test_new_weights_reach_the_copy_of_the_frozen_part(images):
     model, other = build_model(CONFIG), build_model(TrainConfig(weights="none", precision="float32", seed=1))
     model.predict_proba(images)

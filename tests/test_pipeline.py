@@ -76,6 +76,7 @@ def test_the_model_file_holds_only_what_was_trained(run):
     assert {name.split(".")[0] for name in load_file(run.folder / "model.safetensors")} == {"head"}
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_name_is_refused_and_changes_nothing(run, tiny_data):
     before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
     with pytest.raises(RunError, match="--resume"):

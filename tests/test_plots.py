@@ -76,6 +76,7 @@ def no_figure_left_behind():
     plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_on_the_axes_it_is_given_and_pyplot_stays_as_it_was(name):
     before = dict(mpl.rcParams)

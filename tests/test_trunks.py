@@ -83,6 +83,7 @@ def test_a_network_of_transformers_gets_its_own_pictures(tmp_path):
             torch.testing.assert_close(trunk.eval()(images), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_pooler_that_was_never_trained_is_not_used(tmp_path):
     oracle = save_vit(tmp_path / "repo", kind="ViT")
     state = {name: value for name, value in oracle.state_dict().items() if not name.startswith("pooler")}

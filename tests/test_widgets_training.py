@@ -246,6 +246,7 @@ def test_only_the_latest_job_lives(monkeypatch):
     assert log == ["first begins", "first ends", "second begins", "second ends"]
 
 
+@pytest.mark.slow
 def test_a_training_that_breaks_is_told_in_words(bench):
     broken = made_up_features(60)
     broken.features[0, 7] = float("nan")
