@@ -16,7 +16,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, Sequent
 
 from fracturelib.catalog import polarities, root_of, shared_sources
 from fracturelib.config import CLASS_NAMES, POSITIVE, SPLITS, TrainConfig
-from fracturelib.errors import CatalogError, FracturelibError, SplitLeakWarning
+from fracturelib.errors import CatalogError, ConfigError, FracturelibError, SplitLeakWarning
 from fracturelib.images import read_radiograph
 from fracturelib.runtime import derive_seed, seeded
 from fracturelib.runtime.processes import rank_and_size
@@ -165,6 +165,16 @@ def share(loader: TableLoader, *, parts: bool) -> TableLoader:
     whole = loader.batch_sampler is None
     how: dict[str, Any] = {"batch_size": None, "sampler": batches} if whole else {"batch_sampler": batches}
     return TableLoader(loader.dataset, generator=loader.generator, num_workers=loader.num_workers, **how)
+
+
+def check_loader(loader: Any) -> None:
+    """Raise ConfigError for a data set, or anything else, in the place of a loader."""
+    if not isinstance(loader, DataLoader):
+        raise ConfigError(
+            f"a loader is needed here, and {type(loader).__name__} came",
+            cause="a data set gives one picture at a time, a loader gives batches",
+            cure="make_loaders(table, config) gives the loaders of all splits, make_loader(dataset, config) one",
+        )
 
 
 def is_shared(loader: Iterable) -> bool:

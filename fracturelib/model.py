@@ -115,7 +115,10 @@ class FractureClassifier(nn.Module):
         Raises:
             InputError: the tensor is none of these.
         """
+        if not isinstance(inputs, torch.Tensor):
+            raise InputError(f"the model takes a tensor, and got {type(inputs).__name__}", cure="torch.as_tensor(…)")
         if inputs.ndim == 2:
+            _check_width(inputs, self.head)
             return inputs  # (B, F)
         upper = self._frozen.upper
         if upper is not None and _are_maps(inputs):
@@ -295,6 +298,17 @@ def _width(trunk: nn.Module, config: TrainConfig) -> int:
 def _are_maps(inputs: torch.Tensor) -> bool:
     """Whether a tensor has the shape of maps (B, C, H, H): more channels than an image, which may come last there."""
     return inputs.ndim == 4 and inputs.shape[1] > COLOURS and inputs.shape[2] == inputs.shape[3]
+
+
+def _check_width(features: torch.Tensor, head: nn.Sequential) -> None:
+    """Raise InputError for features (B, F) of another trunk than the head (F → 1) was made for."""
+    expected = next((layer.in_features for layer in head if isinstance(layer, nn.Linear)), features.shape[1])
+    if features.shape[1] != expected:
+        raise InputError(
+            f"the head takes features (B, {expected}), and got {tuple(features.shape)}",
+            cause="they were computed by another trunk, or pooled otherwise",
+            cure="compute them with this model: fracturelib.features.compute_features",
+        )
 
 
 def _check_images(inputs: torch.Tensor) -> None:

@@ -68,7 +68,13 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDAr
         EvaluationError: nothing to evaluate, unequal lengths, labels other than 0 and 1, probabilities that
             are not numbers between 0 and 1.
     """
-    truth, chance = np.asarray(labels, dtype=float), np.asarray(probabilities, dtype=float)
+    try:
+        truth, chance = np.asarray(labels, dtype=float), np.asarray(probabilities, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(
+            f"labels and probabilities must be numbers: {error}",
+            cure="use 1 for fractured and 0 for not fractured, and probabilities from 0 to 1",
+        ) from error
     if truth.ndim != 1 or truth.shape != chance.shape:
         raise EvaluationError(
             f"labels and probabilities do not match: shapes {truth.shape} and {chance.shape}",

@@ -114,9 +114,13 @@ def predict(model: nn.Module, loader: DataLoader, *, progress: bool = True) -> p
     left in the mode (train or eval) in which it came.
 
     Raises:
+        ConfigError: a data set came in the place of a loader.
         EvaluationError: the loader leaves files out or repeats them; the model gives something else than a
             probability per image.
     """
+    from fracturelib.loaders import check_loader  # here, so that evaluating saved predictions needs no torch
+
+    check_loader(loader)
     table: pd.DataFrame = cast(Any, loader.dataset).table
     was_training = model.training
     model.eval()

@@ -73,7 +73,12 @@ def validation_arrays(validation: pd.DataFrame, what: str) -> tuple[NDArray, NDA
 
 
 def check_validation(validation: pd.DataFrame, what: str) -> None:
-    """Raise EvaluationError unless every row is marked as one of the validation split."""
+    """Raise EvaluationError unless every row is marked as one of the validation split, with label and probability."""
+    if lacking := [name for name in ("label", "probability") if name not in validation]:
+        raise EvaluationError(
+            f"{what} is chosen on validation predictions, and this table has no column {' or '.join(lacking)}",
+            cure="pass the table that `predict` gives for the validation loader",
+        )
     if "split" not in validation:
         raise EvaluationError(
             f"{what} is chosen on validation predictions, and these do not say of which split they are",

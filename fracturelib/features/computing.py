@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fracturelib.catalog import polarities
 from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError
 from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.images import READING, Polarity
 from fracturelib.loaders import RadiographDataset, is_shared
@@ -47,7 +48,17 @@ def compute_features(
 
     Returns:
         (V, N, F) on the CPU; maps (V, N, C, H, W) where the trunk is frozen up to a stage only.
+
+    Raises:
+        ConfigError: no data set of radiographs, or no view.
     """
+    if not isinstance(dataset, RadiographDataset):
+        raise ConfigError(
+            f"features are computed of a RadiographDataset, and {type(dataset).__name__} came",
+            cure="pass the data set of a loader: loader.dataset",
+        )
+    if views < 1:
+        raise ConfigError(f"{views} views of an image are none", cure="ask for 1 or more")
     model.to(choose_device(config.device)).eval()
     shape = feature_shape(model, dataset, config, views=views)
     compute = functools.partial(_frozen_outputs, model, dataset, config)

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from fracturelib.config import TrainConfig
-from fracturelib.loaders import TableLoader, is_shared, set_epoch
+from fracturelib.loaders import TableLoader, check_loader, is_shared, set_epoch
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device, seeded, threads_for
 from fracturelib.training.epoch import fit_standardise, train_one_epoch, validate
@@ -23,7 +23,7 @@ def fit(
     val_loader: TableLoader,
     config: TrainConfig,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
@@ -47,8 +47,12 @@ def fit(
 
     Raises:
         TrainingError: the loss is not finite.
+        ConfigError: a data set came in the place of a loader.
         RunError: the checkpoint is damaged or belongs to other settings.
     """
+    check_loader(train_loader)
+    check_loader(val_loader)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     device = choose_device(config.device)
     model.to(device)
     if config.head == "logistic":

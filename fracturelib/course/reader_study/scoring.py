@@ -78,9 +78,12 @@ def cohens_kappa(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> dict[
         kappa is NaN where both say one and the same thing of every case: chance alone would agree fully, too.
 
     Raises:
-        EvaluationError: unequal numbers of calls, or none.
+        EvaluationError: unequal numbers of calls, or none; a call that is neither 0 nor 1.
     """
-    a, b = np.asarray(first, dtype=int), np.asarray(second, dtype=int)
+    called = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if not all(np.isin(calls, (0, 1)).all() for calls in called):
+        raise EvaluationError("kappa takes calls of 0 and 1, for every case", cure="leave out cases without a call")
+    a, b = (calls.astype(int) for calls in called)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise EvaluationError(f"kappa needs two calls for every case; shapes {a.shape} and {b.shape} came")
     cells = np.bincount(2 * a + b, minlength=4)  # not/not, not/fractured, fractured/not, fractured/fractured

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
+from fracturelib.errors import ConfigError
 from fracturelib.evaluation import predict
 from fracturelib.features import FeatureDataset, compute_features
 from fracturelib.loaders import RadiographDataset, make_loader, make_loaders
@@ -74,6 +75,8 @@ def kept_epoch(history: pd.DataFrame) -> pd.Series:
 
 def choose_rows(table: pd.DataFrame, count: int, *, seed: int = 0) -> np.ndarray:
     """Row numbers of `count` images, with the table's share of fractures; a larger choice contains the smaller ones."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise ConfigError(f"{count!r} images cannot be chosen", cure="give a whole number of at least 1")
     labels = table["label"].to_numpy()
     generator = np.random.default_rng(derive_seed(seed, "choose images"))
     place = np.empty(len(labels))
