@@ -195,6 +195,32 @@ def engine_rows(loaders: Loaders, files: list[Path], pairs: int) -> list[dict]:
     return [{**one, "bar": ""} for one in rows]  # an offer, not the default
 
 
+def gpu_rows(loaders: Loaders, files: list[Path], pairs: int) -> list[dict]:
+    """Features, `predict` and an epoch of fine-tuning on the GPU, in both precisions; nothing without one."""
+    if not torch.cuda.is_available():
+        print("no CUDA device here: its rows are left out")
+        return []
+    card, rows = torch.cuda.get_device_name(), []
+    images = len(loaders.train.dataset)
+    for precision in ("float32", "bfloat16"):
+        config = replace(CONFIG, precision=precision, device="cuda")
+        run = Run(Path(), config, {"threshold": 0.5}, build_model(config), EMPTY, {})
+        tuned = replace(config, unfreeze="layer4", epochs=1, views=1)
+        predict_files(run, files[:32])  # cuDNN chooses its algorithms
+        found: dict[str, list[float]] = {"features": [], "predict": [], "fine-tuning of layer4": []}
+        for _ in range(pairs):
+            found["features"].append(images / timed(compute_features, run.model, loaders.train.dataset, config)[0])
+            found["predict"].append(len(files) / timed(predict_files, run, files)[0])
+            found["fine-tuning of layer4"].append(images / timed(tuning, loaders, tuned)[0])
+        rows += [ratios(f"{card}, {precision}, {what}: images per second", one, 0) for what, one in found.items()]
+    return [{**one, "bar": ""} for one in rows]
+
+
+def tuning(loaders: Loaders, config: TrainConfig) -> pd.DataFrame:
+    """An epoch through the whole trunk, with the model that it begins from."""
+    return fit(build_model(config), loaders.train, loaders.val, config)
+
+
 def divided(one: list[float], other: list[float]) -> list[float]:
     """Quotients, turn by turn."""
     return [mine / theirs for mine, theirs in zip(one, other, strict=True)]
@@ -292,6 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows += training_rows(loaders, 1 if quick else 5, place)
             rows += precision_rows(loaders)
             rows += prediction_rows(files, 1 if quick else 7)
+            rows += gpu_rows(loaders, files, 1 if quick else 5)
             rows += memory_rows(root, (200, 1000) if quick else (1000, 100_000), place)
     if not settings.engines:
         rows += start_rows(3 if quick else 7)

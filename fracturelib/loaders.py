@@ -164,7 +164,8 @@ def share(loader: TableLoader, *, parts: bool) -> TableLoader:
     batches = SharedBatches(_batches(loader), parts=parts)
     whole = loader.batch_sampler is None
     how: dict[str, Any] = {"batch_size": None, "sampler": batches} if whole else {"batch_sampler": batches}
-    return TableLoader(loader.dataset, generator=loader.generator, num_workers=loader.num_workers, **how)
+    how |= {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
+    return TableLoader(loader.dataset, generator=loader.generator, **how)
 
 
 def check_loader(loader: Any) -> None:

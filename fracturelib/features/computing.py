@@ -19,7 +19,7 @@ from fracturelib.features.bank import Compute, FeatureBank, Places, image_keys
 from fracturelib.images import READING, Polarity
 from fracturelib.loaders import RadiographDataset, is_shared
 from fracturelib.model import FractureClassifier
-from fracturelib.runtime import choose_device, choose_precision, read_batches
+from fracturelib.runtime import choose_device, choose_precision, on_device, read_batches
 from fracturelib.runtime.processes import dealt, gathered, is_first, rank_and_size, tensor_from_first
 from fracturelib.transforms import describe_transform, is_described, is_random, split_transform
 
@@ -132,7 +132,7 @@ def _frozen_outputs(
     with tqdm(total=len(places), desc="features", unit="image", delay=2) as bar:
         for number, pictures in enumerate(batches):
             # one grey byte per pixel until here; colours and normalisation for all at once
-            images = finish(torch.stack(pictures).to(device))
+            images = finish(on_device(torch.stack(pictures), device))
             first = number * config.batch_size
             yield places[first : first + len(images)], model.frozen_features(images).cpu().numpy()
             bar.update(len(images))

@@ -27,7 +27,7 @@ from fracturelib.images.reading import read_picture
 from fracturelib.prediction.answers import Group, GroupAnswer, Limits, doubt_about
 from fracturelib.prediction.identity import IDS, Identities
 from fracturelib.runs import Run
-from fracturelib.runtime import choose_device, read_batches
+from fracturelib.runtime import choose_device, on_device, read_batches
 from fracturelib.runtime.processes import dealt, is_first, rank_and_size
 from fracturelib.transforms import eval_transform, split_transform
 from fracturelib.writing.verdicts import Answer, Doubt
@@ -210,7 +210,7 @@ class _Looker:
     @torch.inference_mode()
     def _features(self, grey: torch.Tensor) -> torch.Tensor:
         """uint8 (B, 1, S, S) → (B, F)."""
-        return self._run.model.features(self._finish(grey.to(self._device)))
+        return self._run.model.features(self._finish(on_device(grey, self._device)))
 
     def _compare(self, features: torch.Tensor, grey: torch.Tensor) -> tuple[list[float], list[Doubt]]:
         """Each picture's distance from the training pictures, and whether that speaks against it.

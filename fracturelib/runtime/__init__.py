@@ -49,8 +49,10 @@ def derive_seed(seed: int, *stream: int | str) -> int:
 
 
 @contextlib.contextmanager
-def seeded(seed: int, *stream: int | str) -> Iterator[None]:
-    """Seed the global generators of torch (CPU), NumPy and Python for one block; put the caller's states back after.
+def seeded(seed: int, *stream: int | str, gpu: bool = False) -> Iterator[None]:
+    """Seed the global generators of torch (CPU; also of the GPU in use, with `gpu`), NumPy and Python for one block.
+
+    The caller's states are put back after.
 
     torchvision's transforms, `torch.nn.Dropout` and many a reader's own step take no generator of their own; this makes
     their draws a function of (seed, stream) without touching anybody else's randomness. Threads wait for each other.
@@ -59,10 +61,12 @@ def seeded(seed: int, *stream: int | str) -> Iterator[None]:
     import torch
 
     derived = derive_seed(seed, *stream)
-    with _RANDOMNESS, torch.random.fork_rng(devices=[]):
+    with _RANDOMNESS, torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
         python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that others draw from
         # default_generator, since torch.manual_seed would seed every GPU too, which fork_rng does not undo here
         torch.default_generator.manual_seed(derived)
+        if gpu:
+            torch.cuda.manual_seed(derived)
         random.seed(derived)
         np.random.seed(derived % 2**32)  # noqa: NPY002
         try:
@@ -135,6 +139,13 @@ def threads_for(dataset: object) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(usual)
+
+
+def on_device(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A batch on a device; it is copied to a GPU from pinned memory, while the GPU goes on with what it has to do."""
+    if device.type != "cuda" or batch.is_cuda:
+        return batch.to(device)
+    return batch.pin_memory().to(device, non_blocking=True)
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -34,7 +34,7 @@ def train_one_epoch(
     model.train()
     total_loss, correct, seen, shared = 0.0, 0, 0, is_shared(loader)
     for inputs, labels, rows in tqdm(loader, desc="training", leave=False, delay=2):
-        inputs, labels = inputs.to(device), labels.to(device)
+        inputs, labels = (one.to(device, non_blocking=True) for one in (inputs, labels))  # pinned by the loader
         loss, probabilities = train_on_batch(model, inputs, labels, optimizer, weight=_weight(labels, shared))
         if math.isnan(loss):
             raise _not_finite(loader, rows)
@@ -76,7 +76,7 @@ def validate(model: nn.Module, loader: TableLoader, device: torch.device) -> dic
     """Loss, accuracy (at 0.5) and AUC on the validation batches, in eval mode; AUC is NaN with a single class."""
     model.eval()
     batches = tqdm(loader, desc="validation", leave=False, delay=2)
-    pairs = [(model(inputs.to(device)).cpu(), labels) for inputs, labels, _ in batches]
+    pairs = [(model(inputs.to(device, non_blocking=True)).cpu(), labels) for inputs, labels, _ in batches]
     if is_shared(loader):
         pairs = [pair for part in gathered(pairs) for pair in part]
     probabilities = torch.cat([probability for probability, _ in pairs])

@@ -72,7 +72,7 @@ def fit(
         set_epoch(train_loader, epoch - 1)
         learning_rate = state.optimizer.param_groups[0]["lr"]
         # dropout's draws depend on the epoch alone, so that resuming repeats
-        with seeded(config.seed, "epoch", epoch), threads_for(train_loader.dataset):
+        with seeded(config.seed, "epoch", epoch, gpu=device.type == "cuda"), threads_for(train_loader.dataset):
             trained = train_one_epoch(together, train_loader, state.optimizer, device)
             validated = validate(model, val_loader, device)
         state.scheduler.step()
