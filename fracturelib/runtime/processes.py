@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import math
 import os
+import secrets
 import socket
 import sys
 import time
@@ -32,7 +33,6 @@ LONGEST_WAIT = timedelta(hours=12)  # for one that is alive: the first may be re
 BATCHES_AT_ONCE = 8  # per process, until the results are collected
 USER_ERROR, INTERRUPTED = 2, 130  # exit codes of processes that leave it to another one to say why
 _NOTE = "why a process ended"
-_meetings = itertools.count()
 _helped: ContextVar[bool] = ContextVar("helped", default=False)
 
 
@@ -91,16 +91,39 @@ def _met() -> Any:
     choose_interface(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     try:
         shared, rank, size = next(dist.rendezvous("env://", timeout=MEETING))
-        # a prefix of its own, so that one process can join twice
-        store = dist.PrefixStore(f"fracturelib {next(_meetings)}", shared)
-        store.set(f"here {rank}", "")
-        store.wait([f"here {number}" for number in range(size)], MEETING)
+        store = dist.PrefixStore(_room(shared, rank, size), shared)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
     except (ValueError, RuntimeError) as error:
         cause = str(error).splitlines()[0][:200]
         cure = "start all of them with torchrun; between machines, GLOO_SOCKET_IFNAME names the network to use"
         raise ConfigError("the processes do not meet", cause=cause, cure=cure) from error
     return store
+
+
+def _room(store: Any, rank: int, size: int) -> str:
+    """The name of a part of torchrun's store that is used by these processes only, once all are there.
+
+    The store outlives a restart: read by its usual names, it would give the addresses of processes that are dead. So
+    each process asks with a mark of its own, and the first one answers each mark until all have heard the name.
+    """
+    name = secrets.token_hex(8)
+    if rank > 0:
+        store.set(f"mark {rank}", name)
+        store.wait([f"room for {name}"], MEETING)
+        room = store.get(f"room for {name}").decode()
+        store.set(f"{room} {rank}", "")
+        return room
+    missing, end = set(range(1, size)), time.monotonic() + MEETING.total_seconds()
+    while missing:
+        if time.monotonic() > end:
+            raise RuntimeError(f"still missing: {', '.join(map(str, sorted(missing)))} of {size}")
+        for number in list(missing):
+            if store.check([f"mark {number}"]):
+                store.set(f"room for {store.get(f'mark {number}').decode()}", name)
+            if store.check([f"{name} {number}"]):
+                missing.remove(number)
+        time.sleep(0.1)
+    return name
 
 
 @contextlib.contextmanager
