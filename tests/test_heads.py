@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
 from fracturelib.catalog import read_catalog
@@ -121,6 +123,20 @@ def test_the_strength_is_chosen_over_groups():
         choose_strength(copies, labels, np.arange(120) % 30),
     )
     assert together < apart == STRENGTHS[-1]
+
+
+@pytest.mark.parametrize("width", [8, 90])
+def test_the_strength_is_that_of_least_loss_however_wide_the_features(width):
+    rng = np.random.default_rng(1)
+    labels, groups = np.arange(50) % 2, np.arange(50) // 2 * 2 + np.arange(50) % 2
+    wide = rng.normal(size=(50, width)) + labels[:, None] * 0.3
+    parts = list(StratifiedGroupKFold(5, shuffle=True, random_state=0).split(wide, labels, groups))
+
+    def loss(strength):
+        plain = LogisticRegression(C=strength, max_iter=2000)
+        return log_loss(labels, cross_val_predict(plain, wide, labels, cv=parts, method="predict_proba")[:, 1])
+
+    assert choose_strength(wide, labels, groups) == min(STRENGTHS, key=loss)
 
 
 def test_with_one_group_of_a_class_there_is_no_choice():

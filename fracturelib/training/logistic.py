@@ -60,6 +60,8 @@ def choose_strength(features: np.ndarray, labels: np.ndarray, groups: np.ndarray
     folds = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
     if folds < 2:
         return float(STRENGTHS[len(STRENGTHS) // 2])
+    if features.shape[1] > len(features):  # N rows span N directions, and the penalty is the same along any axes
+        features = features @ np.linalg.svd(features, full_matrices=False)[2].T  # (N, N)
     parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(features, labels, groups))
 
     def loss(strength: float) -> float:
