@@ -31,6 +31,7 @@ from fracturelib.transforms import eval_transform
 GAIN = 0.03  # that the preset was to have
 WORTH, PRICE = 0.01, 1.5  # AUC, and times the recipe's cost, for which a change would become the default
 TIMED, ROUNDS = 32, 3  # pictures
+ENLARGED = 1.5  # most that a picture is enlarged
 RECIPE = "224 px (the recipe)"
 SETTINGS: dict[str, dict[str, Any]] = {
     RECIPE: {},
@@ -60,15 +61,21 @@ def seen(data: DataSet, config: TrainConfig, bank: FeatureBank, *, views: int) -
     return compute_features(build_model(config), dataset, config, views=max(1, views), bank=bank)
 
 
+def configs(data: DataSet) -> dict[str, TrainConfig]:
+    """The settings by name; of pictures that have few pixels themselves, none that needs many more."""
+    made = {name: TrainConfig(weights="distilled", **settings) for name, settings in SETTINGS.items()}
+    most = ENLARGED * data.table[["width", "height"]].min(axis=1).median()
+    return {name: config for name, config in made.items() if config.picture_side <= most}
+
+
 def costs(data: DataSet) -> dict[str, float]:
     """Processor seconds for reading and trunk of 100 pictures in every setting: the lowest of some rounds, in turns."""
     rows, timed = catalog.rows(data.table, np.arange(TIMED)), []
-    for name, settings in SETTINGS.items():
-        config = TrainConfig(weights="distilled", **settings)
+    for name, config in configs(data).items():
         few, model = RadiographDataset(rows, eval_transform(config), side=config.picture_side), build_model(config)
         compute_features(model, few, config)  # makes the fast copy of the trunk
         timed.append((name, model, few, config))
-    found = dict.fromkeys(SETTINGS, np.inf)
+    found = dict.fromkeys(configs(data), np.inf)
     for name, model, few, config in timed * ROUNDS:
         started = time.process_time()
         compute_features(model, few, config)
@@ -79,8 +86,7 @@ def costs(data: DataSet) -> dict[str, float]:
 def of_settings(data: DataSet, bank: FeatureBank) -> tuple[list[dict], dict[str, float]]:
     """AUC, gain and cost of a logistic regression on every setting, as rows; and the affordable settings' gains."""
     rows, results, prices = [], {}, costs(data)
-    for name, settings in SETTINGS.items():
-        config = TrainConfig(weights="distilled", **settings)
+    for name, config in configs(data).items():
         found = by_regression(data, seen(data, config, bank, views=0)[0].double().numpy())
         value, draws = results[name] = auc_draws(data, found)
         rows.append(row(f"{data.name}, {name}: AUC", value, interval(draws).tolist()))
@@ -90,7 +96,7 @@ def of_settings(data: DataSet, bank: FeatureBank) -> tuple[list[dict], dict[str,
         rows.append(row(f"{data.name}, {name}: processor seconds for 100 pictures", prices[name]))
         print(*(f"{one['check']} {one['value']:.3f}" for one in rows[-3:]), sep="; ", flush=True)
     affordable = {
-        name: results[name][0] - results[RECIPE][0] for name in SETTINGS if prices[name] <= PRICE * prices[RECIPE]
+        name: results[name][0] - results[RECIPE][0] for name in results if prices[name] <= PRICE * prices[RECIPE]
     }
     return rows, affordable
 
