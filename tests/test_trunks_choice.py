@@ -1,5 +1,6 @@
 """`fracturelib trunks`: which trunk for these pictures, from the training part alone."""
 
+import json
 import shutil
 
 import numpy as np
@@ -88,6 +89,12 @@ def test_a_trunk_comes_at_its_own_size_and_with_its_weights():
     config = study.trunk_config("inception_v3@none", CONFIG)
     assert (config.architecture, config.weights, config.image_size) == ("inception_v3", "none", 299)
     assert study.trunk_config("resnet18", CONFIG).weights == "auto"
+
+
+@pytest.mark.parametrize(("facts", "said"), [({}, "not said"), ({"licence": "CC0"}, "CC0")])
+def test_a_file_may_name_its_licence(tmp_path, facts, said):
+    (tmp_path / "mine.json").write_text(json.dumps({"network": "resnet18", **facts}))
+    assert study.licence_of(f"file:{tmp_path / 'mine.safetensors'}") == said
 
 
 def test_the_list_says_what_is_here(capsys):
