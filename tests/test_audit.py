@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fracturelib.audit import audit, candidates, findings
-from fracturelib.audit.candidates import searcher
+from fracturelib.audit import audit, findings, neighbours
 from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
+from fracturelib.audit.neighbours import searcher
 from fracturelib.audit.pictures import INVERTED, MIRRORED, describe_picture, unit_descriptors
 from fracturelib.audit.reading import Read, measure_appearance, read_one
 from fracturelib.audit.registration import compare, compare_either_way
+from fracturelib.audit.shelf import Shelf
 from fracturelib.audit.shortcuts import find_shortcuts
 from fracturelib.audit.sources import sample_size
 from fracturelib.catalog import read_catalog, survey
@@ -167,7 +168,7 @@ def test_the_index_of_many_pictures_finds_what_exact_search_finds(monkeypatch):
     vectors[-copied:] = vectors[:copied] + 0.4 * draw.normal(size=(copied, 64))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact_rows, exact_distances = searcher(vectors)(vectors, 7)
-    monkeypatch.setattr(candidates, "EXACT", 1000)
+    monkeypatch.setattr(neighbours, "EXACT", 1000)
     rows, distances = searcher(vectors)(vectors, 7)
     assert (rows[:, 0] == np.arange(count)).all()  # a different path, and each finds itself
     shared = [len(set(one) & set(other)) for one, other in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
@@ -180,18 +181,26 @@ def test_the_index_of_many_pictures_finds_what_exact_search_finds(monkeypatch):
         np.testing.assert_array_equal(searcher(vectors)(vectors, 7)[0], exact_rows)
 
 
+def copies_of(reads: list[Read], tmp_path: Path) -> Copies:
+    """The copies among files that were read."""
+    shelf, keys = Shelf(tmp_path), [bytes([number]) * 16 for number in range(len(reads))]
+    for key, read in zip(keys, reads, strict=True):
+        shelf.add(key, read)
+    return find_copies(shelf, shelf.rows(keys), progress=False)
+
+
 def test_groups_are_transitive_and_exact_copies_need_no_keypoints(forearms, tmp_path):
     black = np.zeros((64, 64), np.uint8)
     pictures = [forearms[0], turned(forearms[0], 20), forearms[1], turned(forearms[0], 45), black, black, forearms[1]]
-    copies = find_copies([as_read(pixels, tmp_path) for pixels in pictures], progress=False)
+    copies = copies_of([as_read(pixels, tmp_path) for pixels in pictures], tmp_path)
     assert copies.groups.tolist() == [0, 0, 1, 0, 2, 2, 1]
     assert (copies.links["how"] == "same pixels").sum() == 2
     assert len(copies.links) == len(pictures) - 3  # a tree in each group
 
 
 def test_no_picture_and_one_picture(forearms, tmp_path):
-    assert find_copies([], progress=False).groups.tolist() == []
-    assert find_copies([as_read(forearms[0], tmp_path)], progress=False).groups.tolist() == [0]
+    assert copies_of([], tmp_path).groups.tolist() == []
+    assert copies_of([as_read(forearms[0], tmp_path)], tmp_path).groups.tolist() == [0]
 
 
 @pytest.mark.slow

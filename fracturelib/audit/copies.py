@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import DisjointSet
 from tqdm import tqdm
 
-from fracturelib.audit.candidates import Signatures, searcher, signatures
-from fracturelib.audit.pictures import Form, Picture
-from fracturelib.audit.reading import Read, one_thread_each
+from fracturelib.audit.candidates import Pair, Pairs, Signatures, nearest_groups, nearest_pairs
+from fracturelib.audit.neighbours import Neighbours
+from fracturelib.audit.pictures import Form
+from fracturelib.audit.pool import in_order, workers
 from fracturelib.audit.registration import Evidence, compare
-from fracturelib.runtime import available_cores
+from fracturelib.audit.shelf import Pictures, Place, Shelf, picture_at
+from fracturelib.audit.signatures import signatures
+from fracturelib.audit.verdicts import Verdicts
 
-NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
 ROUNDS = 3  # after the first, groups are compared with groups
 BATCH = 256  # pairs compared before the groups are looked at again
+TOGETHER = 16  # of these that a worker is given at once
 EVIDENCE = tuple(one.name for one in fields(Evidence))
 LINK_COLUMNS = ("one", "other", "how", *EVIDENCE)
-
-Pair = tuple[int, int, Form]  # two row numbers, and the form of the first
 
 
 @dataclass(frozen=True)
@@ -40,110 +43,101 @@ class Copies:
     links: pd.DataFrame
 
 
-def find_copies(reads: Sequence[Read], *, progress: bool = True) -> Copies:
-    """Group files that were all read; exact copies are known by the hash of their pixels, without a comparison.
+def find_copies(shelf: Shelf, rows: np.ndarray, *, progress: bool = True) -> Copies:
+    """Group files by what lies of them on a shelf; exact copies are known by the hash of their pixels.
 
     Every picture is compared with its nearest neighbours by signature; then groups with the groups nearest to them,
-    until nothing joins any more. Pairs that are together already are not compared. A picture that is not square takes
-    part twice, as it is and squeezed into a square.
+    until nothing joins any more. Pairs that are together already are not compared, and neither are those whose verdict
+    is kept beside the shelf. A picture that is not square takes part twice, as it is and squeezed into a square.
+
+    Args:
+        shelf: keeps all that is found out, so that a second search is done only where files are new.
+        rows: (n,) the record of each file.
+        progress: show progress bars.
     """
-    links = _same_pixels([read.pixels_sha256 for read in reads])
+    links = _same_pixels([pixels.tobytes() for pixels in shelf.facts(rows)["pixels"]])
     copies = {link["other"] for link in links}
-    owners = [row for row in range(len(reads)) if row not in copies]
-    owners += [row for row in owners if reads[row].square is not None]
-    forms = [reads[row].picture for row in range(len(reads)) if row not in copies]
-    pictures = [form for form in [*forms, *(reads[row].square for row in owners[: len(forms)])] if form is not None]
-    groups = DisjointSet(range(len(reads)))
+    alone = np.array([row for row in range(len(rows)) if row not in copies], dtype=int)
+    groups = DisjointSet(range(len(rows)))
     for link in links:
         groups.merge(link["one"], link["other"])
-    found = signatures(pictures) if len(pictures) > 1 else None
-    seen: set[Pair] = set()
-    for stage in range(ROUNDS):
-        fresh = [pair for pair in _candidates(found, owners, groups, stage) if pair not in seen]
-        seen.update(fresh)
-        joined = _compare_all(pictures, owners, fresh, groups, progress=progress)
-        links += joined
-        if stage and not joined:
-            break
-    return Copies(_numbers(groups, range(len(reads))), pd.DataFrame(links, columns=list(LINK_COLUMNS)))
+    pictures = shelf.pictures(rows[alone]) if len(alone) else None
+    if pictures is not None and len(pictures.keys) > 1:
+        links += _registered(pictures._replace(owners=alone[pictures.owners]), groups, progress=progress)
+    return Copies(_numbers(groups, range(len(rows))), pd.DataFrame(links, columns=list(LINK_COLUMNS)))
 
 
-def _numbers(groups: DisjointSet, files: Sequence[int]) -> np.ndarray:
+def _registered(pictures: Pictures, groups: DisjointSet, *, progress: bool) -> list[dict]:
+    """The links that joined two groups; these are joined."""
+    folder, links = pictures.shelf.parent, []
+    verdicts, seen = Verdicts(folder), np.zeros(0, np.int64)
+    with workers(len(pictures.keys)) as pool:
+        found = signatures(pictures, pool, folder, progress=progress)
+        for stage in range(ROUNDS):
+            kept = Neighbours(folder, stage)
+            pairs = _candidates(found, pictures, groups, kept, progress=progress).without(seen)
+            seen = np.concatenate([seen, pairs.codes])
+            joined = list(_compare_all(pictures, pairs, groups, verdicts, pool, progress=progress))
+            links += joined
+            if stage and not joined:
+                break
+    return links
+
+
+def _numbers(groups: DisjointSet, files: Sequence[int] | np.ndarray) -> np.ndarray:
     """(n,) the number of each file's group, counted in the order of the files."""
-    return pd.factorize(np.array([groups[file] for file in files], dtype=int))[0]
+    return pd.factorize(np.array([groups[int(file)] for file in files], dtype=int))[0]
 
 
-def _same_pixels(hashes: Sequence[str]) -> list[dict]:
+def _same_pixels(hashes: Sequence[bytes]) -> list[dict]:
     """A link from each file to the first one with the same pixels."""
-    first: dict[str, int] = {}
+    first: dict[bytes, int] = {}
     places = [(first.setdefault(pixels, row), row) for row, pixels in enumerate(hashes)]
     return [{"one": one, "other": row, "how": "same pixels"} for one, row in places if one != row]
 
 
-def _candidates(found: Signatures | None, owners: Sequence[int], groups: DisjointSet, stage: int) -> list[Pair]:
-    """Pairs of pictures worth a comparison, the most similar first; all of them where hardly a keypoint was found.
-
-    `owners` (k,) are the files that the pictures belong to.
-    """
+def _candidates(
+    found: Signatures | None, pictures: Pictures, groups: DisjointSet, kept: Neighbours, *, progress: bool
+) -> Pairs:
+    """Pairs of pictures worth a comparison, the most similar first; all of them where hardly a keypoint was found."""
     if found is None:
-        rows = range(len(owners))
-        return [] if stage else [(a, b, form) for a in rows for b in rows if a < b for form in Form]
-    if stage == 0:
-        return _nearest(found)
-    return _nearest_groups(found, _numbers(groups, owners))
-
-
-def _nearest(found: Signatures) -> list[Pair]:
-    """Each signature with its nearest ones, in every form; the nearest pairs first, each pair once."""
-    search, parts = searcher(found.plain), []
-    for place, (form, count) in enumerate(NEIGHBOURS.items()):
-        near, distances = search(found.of(form), count + 1)  # the picture itself may be among them
-        one = np.repeat(np.arange(len(near)), near.shape[1])
-        other = near.ravel()
-        low, high, forms = np.minimum(one, other), np.maximum(one, other), np.full(len(one), place)
-        parts.append(np.column_stack([low, high, forms, distances.ravel()])[(one != other) & (other >= 0)])
-    pairs = np.concatenate(parts)  # (m, 4)
-    pairs = pairs[np.unique(pairs[:, :3], axis=0, return_index=True)[1]]
-    pairs = pairs[np.argsort(pairs[:, 3], kind="stable")]
-    kinds = list(NEIGHBOURS)
-    return [(int(low), int(high), kinds[int(place)]) for low, high, place, _ in pairs]
-
-
-def _nearest_groups(found: Signatures, numbers: np.ndarray) -> list[Pair]:
-    """The most similar members of each group and of the groups nearest to it; single pictures were compared before."""
-    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    means = [np.stack([_unit(found.of(form)[rows].mean(axis=0)) for rows in members]) for form in Form]
-    pairs = []
-    for one, other, form in _nearest(Signatures(*means)):
-        if len(members[one]) + len(members[other]) > 2:
-            left = found.of(form)[members[one]]
-            similar = left @ found.plain[members[other]].T
-            a, b = np.unravel_index(similar.argmax(), similar.shape)
-            pairs.append((int(members[one][a]), int(members[other][b]), form))
-    return pairs
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+        return Pairs.of([]) if kept.stage else Pairs.all(len(pictures.keys))
+    if kept.stage == 0:
+        return nearest_pairs(found, pictures.keys, kept, progress=progress)
+    return nearest_groups(found, _numbers(groups, pictures.owners), pictures.keys, kept, progress=progress)
 
 
 def _compare_all(
-    pictures: Sequence[Picture], owners: Sequence[int], pairs: list[Pair], groups: DisjointSet, *, progress: bool
-) -> list[dict]:
-    """Compare batch by batch, in threads; the links that joined two groups."""
-
-    def apart(pair: Pair) -> bool:
-        return not groups.connected(owners[pair[0]], owners[pair[1]])
-
-    links = []
-    bar = tqdm(total=len(pairs), desc="Comparing", unit="pair", delay=2, disable=not progress)
-    with bar, one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+    pictures: Pictures, pairs: Pairs, groups: DisjointSet, verdicts: Verdicts, pool: Executor, *, progress: bool
+) -> Iterator[dict]:
+    """Compare batch by batch; yields the links that joined two groups."""
+    owners = pictures.owners.tolist()
+    with tqdm(total=len(pairs), desc="Comparing", unit="pair", delay=2, disable=not progress) as bar:
         for start in range(0, len(pairs), BATCH):
-            batch = list(filter(apart, pairs[start : start + BATCH]))
-            verdicts = pool.map(lambda pair: compare(pictures[pair[0]], pictures[pair[1]], form=pair[2]), batch)
-            for (one, other, _), evidence in zip(batch, verdicts, strict=True):
-                one, other = sorted((owners[one], owners[other]))
+            drawn = pairs[start : start + BATCH]
+            batch = [pair for pair in drawn if not groups.connected(owners[pair[0]], owners[pair[1]])]
+            for (a, b, _), evidence in zip(batch, _judged(pictures, batch, verdicts, pool), strict=True):
+                one, other = sorted((owners[a], owners[b]))
                 if evidence and groups.merge(one, other):
-                    links.append({"one": one, "other": other, "how": "registered", **evidence.to_dict()})
-            bar.update(len(pairs[start : start + BATCH]))
-    return links
+                    yield {"one": one, "other": other, "how": "registered", **evidence.to_dict()}
+            bar.update(len(drawn))
+
+
+def _judged(pictures: Pictures, batch: list[Pair], verdicts: Verdicts, pool: Executor) -> list[Evidence | None]:
+    """The verdict on every pair: what is kept, else what the workers find; then it is kept."""
+    keys = [verdicts.key(pictures.keys[one], pictures.keys[other], form) for one, other, form in batch]
+    missing = [number for number, key in enumerate(keys) if key not in verdicts]
+    places = [(pictures.places[one], pictures.places[other], form) for one, other, form in batch]
+    pieces = [
+        [places[number] for number in missing[start : start + TOGETHER]] for start in range(0, len(missing), TOGETHER)
+    ]
+    found = [one for piece in in_order(pool, partial(_compared, pictures.shelf), pieces) for one in piece]
+    if missing:
+        verdicts.add([keys[number] for number in missing], found)
+    return [verdicts[key] for key in keys]
+
+
+def _compared(shelf: Path, pairs: list[tuple[Place, Place, Form]]) -> list[Evidence | None]:
+    """What comes of comparing the pictures at some places of a shelf's file."""
+    with shelf.open("rb") as file:
+        return [compare(picture_at(file, one), picture_at(file, other), form=form) for one, other, form in pairs]

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from fracturelib.audit.copies import LINK_COLUMNS, Copies, find_copies
-from fracturelib.audit.reading import appearance_table, read_all
+from fracturelib.audit.pictures import METHOD
+from fracturelib.audit.reading import FILES_AT_ONCE, appearance_names, read_all
+from fracturelib.audit.shelf import PICTURES, DamagedShelf, Shelf, file_keys
+from fracturelib.errors import DataWarning
 from fracturelib.files import MARK, replaced
+from fracturelib.files.locks import exclusive
 from fracturelib.images import Polarity
+from fracturelib.runtime.processes import spread
 
-METHOD = "5"  # of this package; findings of another one are not taken over
 _WORDS = ("how",)  # columns of the links that are text
 
 
@@ -32,15 +39,68 @@ class Findings(NamedTuple):
     problems: list[dict[str, str]]
 
 
-def find(root: Path, paths: Sequence[str], polarities: Sequence[Polarity], *, progress: bool = True) -> Findings:
-    """Read every file below `root` once, each in its polarity, and compare them."""
-    reads = read_all(root, paths, polarities, progress=progress)
-    rows = np.array([row for row, read in enumerate(reads) if read.picture is not None], dtype=int)
-    problems = [
-        {"path": path, "problem": read.problem} for path, read in zip(paths, reads, strict=True) if read.problem
-    ]
-    copies = find_copies([reads[row] for row in rows], progress=progress)
-    return Findings(rows, copies, appearance_table(reads), problems)
+class Files(NamedTuple):
+    """What is audited: paths below `root`, how each file's greys are taken, and a hash of its content and of that."""
+
+    root: Path
+    paths: Sequence[str]
+    polarities: Sequence[Polarity]
+    hashes: Sequence[str]
+
+
+def find(files: Files, folder: Path | None, *, progress: bool = True) -> Findings:
+    """Read every file once, and compare them.
+
+    Args:
+        files: all of the set.
+        folder: keeps what is found of files and of pairs: what an earlier search found there, finished or not, is not
+            looked for again. None keeps nothing.
+        progress: show progress bars.
+
+    Warns:
+        DataWarning: what was kept is damaged, and all files are read again.
+    """
+    if folder is None:
+        with TemporaryDirectory() as place:
+            return _find(files, Path(place), progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / "pictures.lock", what="another audit that writes there"):
+        try:
+            return _find(files, folder, progress=progress)
+        except DamagedShelf:
+            what = "what was kept of the pictures is damaged: all files are read again"
+            warnings.warn(what, DataWarning, stacklevel=4)
+            (folder / PICTURES).unlink()
+            return _find(files, folder, progress=progress)
+
+
+def _find(files: Files, folder: Path, *, progress: bool) -> Findings:
+    shelf, keys = Shelf(folder), file_keys(files.hashes)
+    shelf.tidy(keys)
+    bad = _read_all(files, shelf, keys, progress=progress)
+    problems = [{"path": path, "problem": bad[key]} for path, key in zip(files.paths, keys, strict=True) if key in bad]
+    rows = np.array([row for row, key in enumerate(keys) if key not in bad], dtype=int)
+    records = shelf.rows([keys[row] for row in rows])
+    copies = find_copies(shelf, records, progress=progress)
+    looks = pd.DataFrame(shelf.facts(records)["appearance"].copy(), columns=list(appearance_names()))
+    return Findings(rows, copies, looks, problems)
+
+
+def _read_all(files: Files, shelf: Shelf, keys: Sequence[bytes], *, progress: bool) -> dict[bytes, str]:
+    """Put on the shelf what is not there, all processes together; the problems of the files that cannot be read."""
+    missing = {key: row for row, key in enumerate(keys) if key not in shelf}
+    named = [(files.root / files.paths[row], files.polarities[row]) for row in missing.values()]
+    reads = tqdm(
+        spread(read_all, named, size=FILES_AT_ONCE),
+        total=len(missing), desc="Reading", unit="file", delay=2, disable=not progress,
+    )  # fmt: skip
+    problems = {}
+    for key, read in zip(missing, reads, strict=True):
+        if read.problem is None:
+            shelf.add(key, read)
+        else:
+            problems[key] = read.problem
+    return problems
 
 
 def load(file: Path, hashes: Sequence[str]) -> Findings | None:

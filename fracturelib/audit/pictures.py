@@ -12,6 +12,7 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
+METHOD = "6"  # of this package; what another one found is not taken over
 SIDE = 192  # pixels of the long side at which pictures are compared
 KEYPOINTS = 200  # of a picture, the strongest ones
 BLACK = 3  # grey values up to here are filled corners or empty ground

@@ -5,25 +5,21 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import pandas as pd
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from fracturelib.audit.identity import letters_in_corners
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
+from fracturelib.audit.pool import in_order, workers
 from fracturelib.errors import ImageError
 from fracturelib.images import Polarity, read_radiograph
-from fracturelib.runtime import available_cores
-from fracturelib.runtime.processes import spread
 
 FILES_AT_ONCE = 16  # that one of several processes reads, at least
+TOGETHER = 4  # of these that a worker is given at once
 LEVELS = 16  # bins of the histogram
 RING_SIDE, BLUR_SIDE = 10, 8  # cells along a side, for the border and for the blurred thumbnail
 NEARLY_SQUARE = 1.05  # aspect ratio
@@ -44,30 +40,17 @@ class Read(NamedTuple):
     problem: str | None = None
 
 
-def read_all(root: Path, paths: Sequence[str], polarities: Sequence[Polarity], *, progress: bool = True) -> list[Read]:
-    """`read_one` of every file, in order; several processes share the files (see `spread`)."""
-    files = zip([root / path for path in paths], polarities, strict=True)
-    found = spread(_read_some, files, size=FILES_AT_ONCE)
-    return list(tqdm(found, total=len(paths), desc="Reading", unit="file", delay=2, disable=not progress))
-
-
-def _read_some(files: Sequence[tuple[Path, Polarity]]) -> Iterator[Read]:
-    # OpenCV and Pillow free the GIL
-    with warnings.catch_warnings(), one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+def read_all(files: Sequence[tuple[Path, str]]) -> Iterator[Read]:
+    """`read_one` of every file, each with its polarity, in order; Pillow's own warnings are not passed on."""
+    pieces = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
+    with warnings.catch_warnings(), workers(len(files)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield from pool.map(read_one, *zip(*files, strict=True))
+        for reads in in_order(pool, _read_some, pieces):
+            yield from reads
 
 
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV and the matrix library to one thread per call: threads of our own are faster on small pictures."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before)
+def _read_some(files: Sequence[tuple[Path, str]]) -> list[Read]:
+    return [read_one(file, polarity) for file, polarity in files]
 
 
 def read_one(file: Path, polarity: str = Polarity.KEEP) -> Read:
@@ -109,9 +92,10 @@ def measure_appearance(pixels: np.ndarray) -> dict[str, float]:
     return found
 
 
-def appearance_table(reads: Sequence[Read]) -> pd.DataFrame:
-    """One row per file that could be read, in order, with the columns of `measure_appearance`."""
-    return pd.DataFrame([read.appearance for read in reads if read.picture is not None])
+@cache
+def appearance_names() -> tuple[str, ...]:
+    """What `Read.appearance` holds of every file, in order."""
+    return (*measure_appearance(np.zeros((64, 64), np.uint8)), LETTERS)
 
 
 def _ring(small: np.ndarray) -> dict[str, float]:

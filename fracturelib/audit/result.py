@@ -19,6 +19,7 @@ from fracturelib.writing.words import few
 
 FINDINGS = "findings.npz"
 JUDGED = f".{FACTS_FOLDER}/shortcuts.json"
+PICTURES = f".{FACTS_FOLDER}/pictures"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def audit(
         CatalogError: the table does not say where its files lie, or no file can be read.
     """
     root = root_of(table, root)
-    found = _findings(table, root, None if memory is None else Path(memory) / FINDINGS, progress=progress)
+    found = _findings(table, root, None if memory is None else Path(memory), progress=progress)
     if not len(found.rows):
         raise CatalogError("not one file of the table can be read", file=root, cure="check the path of the folder")
     kept = table.iloc[found.rows].reset_index(drop=True)
@@ -132,16 +133,18 @@ def audit(
     )
 
 
-def _findings(table: pd.DataFrame, root: Path, file: Path | None, *, progress: bool) -> findings.Findings:
+def _findings(table: pd.DataFrame, root: Path, memory: Path | None, *, progress: bool) -> findings.Findings:
     """From the memory where it is about these files; else found, and kept there."""
-    paths, ways = table["path"].tolist(), polarities(table)
+    ways = polarities(table)
     hashes = [f"{sha256} {way}" for sha256, way in zip(table["sha256"], ways, strict=True)]
-    known = None if file is None else findings.load(file, hashes)
+    files = findings.Files(root, table["path"].tolist(), ways, hashes)
+    if memory is None:
+        return findings.find(files, None, progress=progress)
+    known = findings.load(memory / FINDINGS, hashes)
     if known is not None:
         return known
-    found = findings.find(root, paths, ways, progress=progress)
-    if file is not None:
-        findings.save(found, file, hashes)
+    found = findings.find(files, memory / PICTURES, progress=progress)
+    findings.save(found, memory / FINDINGS, hashes)
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -86,13 +88,20 @@ def find_leaks(table: pd.DataFrame, links: pd.DataFrame, root: Path) -> pd.DataF
         and the evidence of its registration (NaN where there is none). Pairs with evidence come first.
     """
     rows: list[dict] = []
-    inside = dict(list(links.groupby(table["source_id"].to_numpy()[links["one"].to_numpy(int)])))
+    sources, files = table["source_id"].tolist(), list(zip(table["path"], table["source_by"], strict=True))
+    inside = defaultdict(list)  # plain lists: a table for each of ten thousand sources takes minutes
+    for link in links.to_dict("records"):
+        inside[sources[int(link["one"])]].append(link)
     for kind, column in (("split", "split"), ("label", "label")):
-        known = table[table[column] != (NO_SPLIT if kind == "split" else UNKNOWN)]
-        several = known.groupby("source_id")[column].transform("nunique") > 1
-        for source, part in known[several].groupby("source_id", sort=False):
-            joining = inside.get(source, links[:0])
-            rows.append(_leak(kind, column, str(source), part, joining, root if len(rows) < MOST_COMPARED else None))
+        unknown = NO_SPLIT if kind == "split" else UNKNOWN
+        members: dict[object, dict[int, object]] = defaultdict(dict)
+        for number, (source, side) in enumerate(zip(sources, table[column].tolist(), strict=True)):
+            if side != unknown:
+                members[source][number] = side
+        for source, sides in members.items():
+            if len(set(sides.values())) > 1:
+                row = _leak(kind, sides, inside[source], files, root if len(rows) < MOST_COMPARED else None)
+                rows.append(row | {"source_id": source})
     leaks = pd.DataFrame(rows, columns=list(LEAK_COLUMNS))
     rank = leaks["how"].map({"same pixels": 0, "registered": 0, "through other copies": 1, "by name only": 2})
     return leaks.iloc[np.lexsort((rank, leaks["kind"] == "split"))].reset_index(drop=True)
@@ -106,32 +115,32 @@ def patients_in_several_splits(table: pd.DataFrame) -> int:
     return int((known.groupby("patient_id")["split"].agg(lambda splits: len(set(splits))) > 1).sum())
 
 
-def _leak(kind: str, column: str, source: str, part: pd.DataFrame, links: pd.DataFrame, root: Path | None) -> dict:
-    """One row: the pair with the best evidence among those on different sides; without `root`, no new comparison."""
-    shown = part[column].map(class_name) if kind == "label" else part[column]
-    where = ", ".join(f"{name} {count}" for name, count in shown.value_counts(sort=False).items())
-    row = {"kind": kind, "source_id": source, "files": len(part), "where": where}
-    sides = part[column].to_dict()
-    inside = links[links["one"].isin(part.index) & links["other"].isin(part.index)]
-    crossing = inside[[sides[one] != sides[other] for one, other in zip(inside["one"], inside["other"], strict=True)]]
-    if len(crossing):
-        best = crossing.sort_values("correlation", ascending=False, na_position="first").iloc[0]
-        return row | _paths(part, best["one"], best["other"]) | {key: best[key] for key in ("how", *EVIDENCE)}
-    one, other = _first_pair(sides)
-    pair = _paths(part, one, other)
+def _leak(
+    kind: str, sides: dict[int, object], links: list[dict], files: Sequence[tuple[str, str]], root: Path | None
+) -> dict:
+    """One row: the pair with the best evidence among those on different sides; without `root`, no new comparison.
+
+    `sides` are the split or label of each file of a source, by its number, `files` the path and the `source_by` of all.
+    """
+    names = [class_name(side) if kind == "label" else side for side in sides.values()]  # type: ignore[arg-type]
+    where = ", ".join(f"{name} {count}" for name, count in Counter(names).items())
+    row = {"kind": kind, "files": len(sides), "where": where}
+    within = [link for link in links if link["one"] in sides and link["other"] in sides]
+    crossing = [link for link in within if sides[link["one"]] != sides[link["other"]]]
+    if crossing:
+        best = max(crossing, key=lambda link: np.inf if np.isnan(link["correlation"]) else link["correlation"])
+        pair = {name: files[int(best[name])][0] for name in ("one", "other")}
+        return row | pair | {key: best[key] for key in ("how", *EVIDENCE)}
+    pair = dict(zip(("one", "other"), (files[number][0] for number in _first_pair(sides)), strict=True))
     fit = None if root is None else compare_either_way(*(read_one(root / path) for path in pair.values()))
     if fit is not None:
         return row | pair | {"how": "registered", **fit.to_dict()}
-    by_picture = set(part["source_by"]) & {"pictures", "pictures and names"} and len(inside)
+    by_picture = within and {files[number][1] for number in sides} & {"pictures", "pictures and names"}
     return row | pair | {"how": "through other copies" if by_picture else "by name only"}
 
 
 def _first_pair(sides: dict[int, object]) -> tuple[int, int]:
     return next((one, other) for one, other in combinations(sides, 2) if sides[one] != sides[other])
-
-
-def _paths(part: pd.DataFrame, one: int, other: int) -> dict[str, str]:
-    return {"one": part["path"].loc[one], "other": part["path"].loc[other]}
 
 
 def _present(table: pd.DataFrame) -> list[str]:

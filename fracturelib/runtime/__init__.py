@@ -7,9 +7,12 @@ import contextlib
 import hashlib
 import importlib.metadata
 import itertools
+import multiprocessing
+import multiprocessing.connection
 import os
 import platform
 import random
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -173,6 +176,19 @@ def fast_mode() -> bool:
 def class_mode() -> bool:
     """True when ``FRACTURELIB_CLASS`` asks for the same numbers on all machines of a class: processor and float32."""
     return _switched_on("FRACTURELIB_CLASS")
+
+
+def serve_parent() -> None:
+    """In a worker process: Ctrl-C is the parent's to handle, and without a parent there is nobody to work for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def debugging() -> bool:

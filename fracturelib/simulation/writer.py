@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import multiprocessing.connection
 import os
 import shutil
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +20,7 @@ from tqdm import tqdm
 from fracturelib.catalog import BOX
 from fracturelib.config import CLASS_NAMES
 from fracturelib.files import write_text
-from fracturelib.runtime import available_cores
+from fracturelib.runtime import available_cores, serve_parent
 from fracturelib.simulation.devices import shifted_device
 from fracturelib.simulation.formats import accession_number, check_format, relative_path, study_uid, write_picture
 from fracturelib.simulation.home import (
@@ -171,7 +168,7 @@ def _map_jobs(todo: Iterable[Job], count: int, folder: Path, plan: Plan, workers
 def run_pool(todo: Iterable[Job], folder: Path, plan: Plan, workers: int, method: str) -> Iterator[list[dict]]:
     """`write_patient` in processes; results come in the order of the jobs."""
     context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_serve_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=serve_parent)
     pending: deque = deque()
     try:
         for job in todo:
@@ -226,16 +223,3 @@ def _rotate_box(box: Box | None, degrees: float, size: tuple[int, ...]) -> Box |
     low = np.clip(np.floor(turned.min(axis=0)), 0, np.array(size) - 1)
     high = np.clip(np.ceil(turned.max(axis=0)), low + 1, size)
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
-
-
-def _serve_parent() -> None:
-    """In a worker: Ctrl-C is the parent's to handle, and without a parent there is nobody to work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)

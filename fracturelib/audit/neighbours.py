@@ -1,0 +1,193 @@
+"""The nearest pictures of each one by signature: exactly, or where there are many by an index, and kept for later."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from tqdm import tqdm
+
+from fracturelib.audit.pictures import METHOD, Form
+from fracturelib.errors import FracturelibWarning
+from fracturelib.files import replaced
+
+NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
+EXACT = 20_000  # pictures up to which every vector is compared with every other
+CELLS, PROBED = 2, 24  # cells per square root of the number of pictures; cells that a query looks into
+AT_ONCE = 2048  # vectors that are looked for together
+Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Vectors(Protocol):
+    """What is searched: one vector per picture and form, (n, d) float32, and which signatures they are."""
+
+    @property
+    def plain(self) -> np.ndarray: ...
+    @property
+    def name(self) -> str: ...
+    def of(self, form: Form) -> np.ndarray: ...
+
+
+class Lists(NamedTuple):
+    """Row numbers (n, k) of the nearest vectors, -1 where fewer were found, and their distances; forms side by side.
+
+    A picture itself may be among its own.
+    """
+
+    rows: np.ndarray
+    distances: np.ndarray
+
+
+def columns() -> dict[Form, slice]:
+    """Where in `Lists` the neighbours of a form are: one more than are compared, as the picture may find itself."""
+    ends = np.cumsum([0, *(count + 1 for count in NEIGHBOURS.values())]).tolist()
+    return {form: slice(start, end) for form, start, end in zip(NEIGHBOURS, ends[:-1], ends[1:], strict=True)}
+
+
+class Neighbours:
+    """The lists of one stage of the search, kept in a folder.
+
+    Up to `EXACT` vectors all are searched anew. Above it, a vector that was searched before keeps its list: what is new
+    is compared with all, all with what is new, and a vector whose list names one that is gone is searched again.
+    """
+
+    def __init__(self, folder: Path, stage: int) -> None:
+        self.stage, self.file = stage, folder / f"neighbours-{stage}.npz"
+
+    def find(self, found: Vectors, keys: Sequence[bytes], *, progress: bool = True) -> Lists:
+        """The lists of all vectors; `keys` (n,) of 16 bytes each tell them from others."""
+        width = max(part.stop for part in columns().values())
+        lists = Lists(np.full((len(keys), width), -1), np.full((len(keys), width), np.inf, np.float32))
+        many, added = len(keys) > EXACT, np.arange(len(keys))
+        if many:
+            added = self._take_over(lists, found.name, keys)
+        fresh = np.flatnonzero((lists.rows < 0).all(axis=1))
+        stale = np.setdiff1d(np.arange(len(keys)), fresh, assume_unique=True)
+        bar = tqdm(
+            total=3 * len(keys), desc="Searching", unit="picture", delay=2, disable=not progress, unit_scale=1 / 3
+        )
+        with bar:
+            for done in self._look(found, lists, fresh):
+                bar.update(done)
+            for done in _look_among(found, lists, stale, added) if len(stale) and len(added) else ():
+                bar.update(done)
+        if many and len(fresh):
+            self._save(lists, found.name, keys)
+        return lists
+
+    def _look(self, found: Vectors, lists: Lists, fresh: np.ndarray) -> Iterator[int]:
+        """Search the vectors `fresh` among all; yields how many are done."""
+        if not len(fresh):
+            return
+        search = searcher(found.plain)
+        for form, part in columns().items():
+            for rows in _pieces(fresh):
+                near, distances = search(found.of(form)[rows], part.stop - part.start)
+                lists.rows[rows, part.start : part.start + near.shape[1]] = near
+                lists.distances[rows, part.start : part.start + near.shape[1]] = distances
+                yield len(rows)
+
+    def _take_over(self, lists: Lists, name: str, keys: Sequence[bytes]) -> np.ndarray:
+        """Fill in what is kept; the row numbers of the keys that are not."""
+        kept = self._load(name)
+        if kept is None:
+            return np.arange(len(keys))
+        old_keys, old = kept
+        place = {key: row for row, key in enumerate(keys)}
+        now = np.array([*(place.get(key, -1) for key in old_keys), -2])  # -2: there was none, and there need be none
+        named = now[old.rows]
+        whole = (now[:-1] >= 0) & (named != -1).all(axis=1)
+        lists.rows[now[:-1][whole]] = np.maximum(named[whole], -1)
+        lists.distances[now[:-1][whole]] = old.distances[whole]
+        return np.setdiff1d(np.arange(len(keys)), now)
+
+    def _load(self, name: str) -> tuple[list[bytes], Lists] | None:
+        """The kept keys and lists; None where there are none, or of other signatures."""
+        try:
+            with np.load(self.file) as kept:
+                if str(kept["name"]) != name or str(kept["method"]) != METHOD:
+                    return None
+                return [key.tobytes() for key in kept["keys"]], Lists(kept["rows"], kept["distances"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or damaged
+            return None
+
+    def _save(self, lists: Lists, name: str, keys: Sequence[bytes]) -> None:
+        with replaced(self.file) as partial, partial.open("wb") as stream:
+            np.savez(
+                stream,
+                name=np.array(name),
+                method=np.array(METHOD),
+                keys=np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
+                rows=lists.rows.astype(np.int32),
+                distances=lists.distances,
+            )
+
+
+def _look_among(found: Vectors, lists: Lists, stale: np.ndarray, added: np.ndarray) -> Iterator[int]:
+    """Put into the lists of `stale` those of `added` that are nearer than what these name; yields how many are done."""
+    near = found.plain[added]
+    squares = (near**2).sum(axis=1)
+    for form, part in columns().items():
+        for rows in _pieces(stale):
+            queries = found.of(form)[rows]
+            distances = (queries**2).sum(axis=1)[:, None] + squares - 2 * queries @ near.T  # (B, m)
+            distances = np.sqrt(np.maximum(distances, 0))
+            some = np.flatnonzero((distances < lists.distances[rows, part.stop - 1, None]).any(axis=1))
+            here, rows_here = distances[some], rows[some]
+            all_rows = np.hstack([lists.rows[rows_here, part], np.broadcast_to(added, here.shape)])
+            all_distances = np.hstack([lists.distances[rows_here, part], here])
+            order = np.argsort(all_distances, axis=1, kind="stable")[:, : part.stop - part.start]
+            lists.rows[rows_here, part] = np.take_along_axis(all_rows, order, axis=1)
+            lists.distances[rows_here, part] = np.take_along_axis(all_distances, order, axis=1)
+            yield len(rows)
+
+
+def _pieces(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+
+
+def searcher(among: np.ndarray) -> Search:
+    """What finds the nearest rows of `among` (n, d), float32: exactly, or nearly so where there are many.
+
+    It gives the row numbers for queries (m, d), (m, count), nearest first and -1 where fewer were found, and their
+    distances. Above `EXACT` rows, faiss puts them into cells around centres (an inverted file: Jégou, Douze and
+    Schmid, IEEE PAMI 33 (2011), 117–128) and looks at those nearest to a query; without that package it is exact, and
+    takes a time that grows with the square of the files, which a warning says.
+    """
+    if len(among) > EXACT:
+        try:
+            import faiss
+        except ImportError:
+            said = f"each of {len(among):,} pictures is held against all; pip install 'fracturelib[large]' is faster"
+            warnings.warn(said, FracturelibWarning, stacklevel=2)
+        else:
+            return _by_cells(faiss, np.ascontiguousarray(among, np.float32))
+    exact = NearestNeighbors(algorithm="brute").fit(among)
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        distances, rows = exact.kneighbors(queries, min(count, len(among)))
+        return rows, distances
+
+    return search
+
+
+def _by_cells(faiss: Any, among: np.ndarray) -> Search:
+    """`searcher` by an inverted file. The same rows give the same cells, whatever the number of threads."""
+    cells = round(CELLS * len(among) ** 0.5)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(among.shape[1]), among.shape[1], cells, faiss.METRIC_L2)
+    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = 0, 10, 64
+    index.cp.min_points_per_centroid = 1
+    index.train(among)
+    index.add(among)
+    index.nprobe = PROBED
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        squares, rows = index.search(np.ascontiguousarray(queries, np.float32), min(count, len(among)))
+        return rows, np.sqrt(np.maximum(squares, 0))
+
+    return search
