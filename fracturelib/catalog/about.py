@@ -52,6 +52,14 @@ class About:
         return replace(self, said=(*self.said, *more))
 
 
+class Skipped(list[dict[str, str]]):
+    """Files that were left out, {"path", "problem", "kind"}: 200,000 of them must not be copied at every step."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Skipped:
+        """Itself, as of `About`."""
+        return self
+
+
 def about(table: pd.DataFrame) -> About:
     """What the table knows about how it was read; nothing for one that was made otherwise."""
     return table.attrs.get("about", About())

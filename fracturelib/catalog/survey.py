@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fracturelib.catalog.about import About
+from fracturelib.catalog.about import About, Skipped
 from fracturelib.catalog.assembling import completed, find_data
 from fracturelib.catalog.kept import KeptFacts
 from fracturelib.catalog.layout import check_root, layout_error, unusable
@@ -72,7 +72,7 @@ def survey(
         warnings.simplefilter("ignore", DataWarning)  # files without metadata are the audit's own business
         table, boxes = completed(apply_split_list(table, root), columns_of(table, COLUMNS), root, found, options)
     said = About("folders", (f"read as class folders: {counts_of(table)}",)) if found is None else found.about
-    table.attrs = {"root": str(root), "skipped": skipped, "about": replace(said, boxes=boxes)}
+    table.attrs = {"root": str(root), "skipped": Skipped(skipped), "about": replace(said, boxes=boxes)}
     return table
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fracturelib.catalog.about import About
+from fracturelib.catalog.about import About, Skipped
 from fracturelib.catalog.assembling import completed, find_data
 from fracturelib.catalog.kept import KeptFacts
 from fracturelib.catalog.layout import check_classes, check_splits, is_flat, list_files, unusable
@@ -129,7 +129,7 @@ def read_catalog(
         check_classes(table, root, skipped)
     table = in_order(table, SPLITS)
     about = replace(about, boxes=boxes, unlabelled=unlabelled)
-    table.attrs = {"root": str(root), "skipped": skipped, "about": about}
+    table.attrs = {"root": str(root), "skipped": Skipped(skipped), "about": about}
     return table
 
 
