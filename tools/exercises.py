@@ -36,7 +36,8 @@ def notebook_part(name: str, exercises: list[Exercise]) -> list[Cell]:
         code("exercises-imports", IMPORTS),
     ]
     for number, exercise in enumerate(exercises, 1):
-        text = f"**Exercise {number}: {exercise.title}.** {exercise.task}"
+        stop = "" if exercise.title.endswith("?") else "."
+        text = f"**Exercise {number}: {exercise.title}{stop}** {exercise.task}"
         cells += [markdown(f"exercise-{number}-text", text), code(f"exercise-{number}", exercise.cell)]
     return [*cells, markdown("quiz-text", QUIZ), code("quiz", f'quiz("{name[:2]}")')]
 
@@ -52,7 +53,7 @@ def solutions_part(exercises: list[Exercise]) -> list[Cell]:
         claim = f'assert accepted("{exercise.key}")\n{exercise.claim}'.strip()
         cells += [
             code(f"solution-{number}", exercise.solution),
-            code(f"solution-{number}-claim", claim, tags=["claim"]),
+            code(f"solution-{number}-claim", claim, metadata={"jupyter": {"source_hidden": True}, "tags": ["claim"]}),
             markdown(f"solution-{number}-why", exercise.why),
         ]
         if exercise.further:
@@ -64,12 +65,12 @@ def markdown(name: str, text: str) -> Cell:
     return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text.splitlines(keepends=True)}
 
 
-def code(name: str, text: str, *, tags: list[str] | None = None) -> Cell:
+def code(name: str, text: str, *, metadata: dict[str, Any] | None = None) -> Cell:
     return {
         "cell_type": "code",
         "execution_count": None,
         "id": name,
-        "metadata": {"tags": tags} if tags else {},
+        "metadata": metadata or {},
         "outputs": [],
         "source": text.splitlines(keepends=True),
     }

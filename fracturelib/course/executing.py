@@ -109,10 +109,14 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_bars(outputs: list) -> list:
-    """Outputs without progress bars, as text or as widgets that no still stands before: they are of one moment."""
+    """Outputs without progress bars, as text or as widgets that no still stands before: they are of one moment.
+
+    A bar may end its line in an output of its own, which JupyterLab would show as an empty pink box.
+    """
     kept: list = []
     for output in outputs:
-        if output.get("name") == "stderr" and re.search(r"\d+%\|", "".join(output["text"])):
+        text = "".join(output["text"]) if output.get("name") == "stderr" else "words"
+        if not text.strip() or re.search(r"\d+%\|", text):
             continue
         still = bool(kept) and STILL in "".join(kept[-1].get("data", {}).get("text/html", ""))
         if _WIDGET not in output.get("data", {}) or still:
