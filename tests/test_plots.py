@@ -15,6 +15,7 @@ from fracturelib.evaluation import Scored, choose_threshold, evaluate, worst_err
 from fracturelib.writing.numbers import percent
 from fracturelib.writing.palette import CLASS_COLOURS
 from fracturelib.writing.words import shorten
+from tests.helpers.contrast import contrast
 from tests.helpers.results import checks, history, robustness
 
 
@@ -175,6 +176,26 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_truth():
     texts = [text.get_text() for text in plots.confusion_matrix(confusion).texts]
     count = confusion.loc["fractured", "fractured"]
     assert texts[3] == f"{count}\n{count / 30:.0%}".replace("%", " %")
+
+
+@pytest.mark.parametrize("counts", [[[10, 0], [0, 10]], [[7, 3], [4, 6]], [[0, 0], [0, 0]]])
+def test_counts_can_be_read_on_every_grey(counts):
+    names = ["not fractured", "fractured"]
+    ax = plots.confusion_matrix(pd.DataFrame(counts, index=names, columns=names))
+    (cells,) = ax.collections
+    cells.update_scalarmappable()
+    for text, ground in zip(ax.texts, cells.get_facecolors(), strict=True):
+        assert contrast(text.get_color(), ground[:3]) >= 4.5
+    assert contrast(cells.get_edgecolors()[0][:3], "white") >= 3, "an empty cell has an edge"
+
+
+def test_a_chessboard_can_be_seen_in_the_pair_of_one_radiograph():
+    one, other = (np.full((60, 90), grey, np.uint8) for grey in (100, 100))
+    axes = plots.copy_pair(one, other, one, cells=6)
+    tint = np.asarray(axes[2].images[1].get_array())
+    fields = [tint[5 + 15 * row, 5 + 15 * column, 3] > 0 for row in range(4) for column in range(6)]
+    assert fields == [(row + column) % 2 == 1 for row in range(4) for column in range(6)]
+    assert len(axes[0].images) == 1
 
 
 def test_the_classes_keep_their_colours():

@@ -20,6 +20,7 @@ from fracturelib.report import write_report
 from fracturelib.report.context import report_context
 from fracturelib.report.figures import shown_pictures
 from fracturelib.report.model_card import escape_markdown, write_model_card
+from fracturelib.report.page import worst_of_each
 from fracturelib.stress.probing import Probes
 from fracturelib.writing.modules import bundle, script_policy
 from fracturelib.writing.verdicts import Reason, Verdict
@@ -186,6 +187,22 @@ def test_hostile_names_stay_text(tiny_data, tmp_path):
         "tbody", "tr", "th", "td", "small", "details", "summary", "nav", "a", "script",
     }  # fmt: skip
     assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+
+
+@pytest.mark.parametrize(
+    ("misses", "alarms", "shown"), [(20, 9, (4, 4)), (1, 9, (1, 7)), (0, 3, (0, 3)), (0, 0, (0, 0))]
+)
+def test_the_gallery_of_errors_shows_both_kinds(misses, alarms, shown):
+    """The misses come first, and in each kind the surest; the misses here are all surer than the false alarms."""
+    chances = [*np.linspace(0.01, 0.1, misses), *np.linspace(0.6, 0.7, alarms), 0.9, 0.1]
+    labels = [1] * misses + [0] * alarms + [1, 0]
+    table = pd.DataFrame({"path": [f"{n}.png" for n in range(len(labels))], "label": labels, "probability": chances})
+    found = worst_of_each(table.sample(frac=1, random_state=0), threshold=0.5, count=8)
+    assert ((found["label"] == 1).sum(), (found["label"] == 0).sum()) == shown
+    assert found["label"].is_monotonic_decreasing
+    for label, kind in found.groupby("label"):
+        of_kind = worst_errors(table[table["label"] == label], threshold=0.5, count=len(kind))
+        assert kind["path"].tolist() == of_kind["path"].tolist()
 
 
 @pytest.mark.slow

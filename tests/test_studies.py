@@ -21,6 +21,7 @@ from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
 from fracturelib.training import fit
 from tests.helpers.benches import made_up_bench, made_up_features
+from tests.helpers.contrast import contrast
 
 CONFIG = TrainConfig(weights="none", epochs=3, hidden_units=16, batch_size=16)
 
@@ -95,8 +96,8 @@ def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
     epoch = np.arange(1, epochs + 1)
     history = pd.DataFrame({"epoch": epoch, "train_loss": loss - change / epoch, "val_loss": loss + change / epoch})
     history["val_auc"] = 0.77255 + change / 1e3 / epoch
-    others = {f"run {number}": history for number in range(100, 105)}
-    figure = learning.training_figure(history, epochs=epochs, name="run 105", others=others)
+    others = {f"{number}: trained layer3, …": history for number in range(10, 15)}
+    figure = learning.training_figure(history, epochs=epochs, name="15: trained layer4, …", others=others)
     figure.draw_without_rendering()
     for ax in figure.axes:
         box = ax.get_tightbbox()
@@ -107,12 +108,33 @@ def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
     assert left.x1 < right.x0, "neither legend lies on the other"
 
 
+def test_axes_of_two_runs_can_be_compared_and_the_figure_says_how_it_ends():
+    def figure_of(loss, auc):
+        history = pd.DataFrame({"epoch": [1, 2], "train_loss": loss, "val_loss": loss, "val_auc": auc})
+        return learning.training_figure(history, epochs=2)
+
+    first, second = figure_of([0.7, 0.6], [0.48, 0.52]), figure_of([0.3, 0.2], [0.45, 0.9])
+    for one, other in zip(first.axes, second.axes, strict=True):
+        assert one.get_ylim() == other.get_ylim()
+    assert figure_of([0.7, 40.0], [0.5, 0.5]).axes[0].get_ylim()[1] > 40, "no curve is cut off"
+    assert "validation AUC 0.90" in second.get_label()
+
+
+@pytest.mark.parametrize("colour", learning.RUN_COLOURS)
+def test_a_line_can_be_told_from_white(colour):
+    assert contrast(colour, "#ffffff") >= 3
+
+
 def test_the_ending_in_words(bench):
     early = train_head(
         bench, replace(CONFIG, epochs=30, patience=1, learning_rate=0.3, dropout=0.0, step_size=30, min_delta=0.0)
     )
     assert "stopped early" in studies.ending(early)
-    assert "went on to the end" in studies.ending(train_head(bench, replace(CONFIG, epochs=1)))
+    run = train_head(bench, replace(CONFIG, epochs=1))
+    assert "went on to the end" in studies.ending(run) and "dead" not in studies.ending(run)
+    history = run.history.assign(val_auc=0.5)
+    history.attrs = run.history.attrs
+    assert "gives everybody the same answer" in studies.ending(replace(run, history=history))
 
 
 # --- the learning-rate range test -----------------------------------------------------------------------------------

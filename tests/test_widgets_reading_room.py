@@ -182,6 +182,7 @@ def test_results_stand_beside_the_models_of_the_same_cases(cases, predictions):
     plt.close("all")
     assert sentence.startswith("You found ") and "false alarm" in sentence, "counts come before intervals"
     assert isinstance(figure, Figure) and isinstance(gallery, Figure)
+    assert "you as a point at sensitivity" in figure.get_label() and "truth: " in gallery.get_label()
     read = with_model(answers, predictions, threshold=0.5)
     sensitivity = (read.query("label == 1")["called"]).mean()
     assert scores.set_index("on these cases").loc["sensitivity", "you"].startswith(f"{sensitivity:.2f}")

@@ -110,6 +110,17 @@ def test_the_same_settings_again_take_the_place_of_the_first(bench, plain_pictur
 
 
 @pytest.mark.slow
+def test_a_run_is_named_by_what_was_changed(bench, plain_pictures):
+    panel = training_panel(bench, CONFIG, background=False)
+    panel.controls["learning_rate"].value = 0.01
+    panel.controls["images"].value = 20
+    panel.controls["learning_rate"].value = CONFIG.learning_rate
+    panel.reset()
+    names = [run.name for run in panel.draw.runs]
+    assert names == ["2: rate 0.01", "3: images 20, …", "4: images 20", "5: first settings"]
+
+
+@pytest.mark.slow
 def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
     monkeypatch.setattr(live, "REDRAW_SECONDS", 0.0)
     monkeypatch.setattr(live, "REDRAW_TIMES", 0)
@@ -119,7 +130,8 @@ def test_curves_grow_while_a_head_is_trained(bench, monkeypatch):
     panel.progress.text.observe(lambda change: words.append(change["new"]), names="value")
     panel.controls["hidden_units"].value = 64
     assert len(pictures) == 4, "one for each epoch, and the last with the table of the runs"
-    assert ["<table" in picture for picture in pictures] == [False, False, False, True]
+    assert all("<table" in picture for picture in pictures), "the table of earlier runs stays meanwhile"
+    assert ["<td>2</td>" in picture for picture in pictures] == [False, False, False, True]
     assert all(f"epoch {epoch} of at most 3" in words[epoch] for epoch in (1, 2, 3))
 
 

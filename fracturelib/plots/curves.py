@@ -72,13 +72,14 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes) -> Axes:
         counts / np.maximum(totals, 1),
         annot=np.array(text),
         fmt="",
-        annot_kws={"size": 16},
+        annot_kws={"size": 16, "color": INK},
         cmap="Greys",
         vmin=0,
-        vmax=1.4,  # a full cell is dark grey, not black
+        vmax=2.0,  # a full cell is so light a grey that the counts can be read on it (contrast of 4.5 and more)
         cbar=False,
         square=True,
-        linewidths=2,
+        linewidths=1,
+        linecolor=FAINT,  # an empty cell is white, and still a cell
         xticklabels=CLASS_NAMES,
         yticklabels=CLASS_NAMES,
         ax=ax,

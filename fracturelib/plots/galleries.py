@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgba
 from matplotlib.figure import FigureBase
 from PIL import Image
 
@@ -14,6 +15,8 @@ from fracturelib.config import CLASS_NAMES
 from fracturelib.plots.style import STYLE, verbatim
 from fracturelib.writing.palette import CLASS_COLOURS, INK
 from fracturelib.writing.words import shorten
+
+TINT = 0.35  # how strongly every other field of a chessboard is tinted
 
 
 def image_grid(
@@ -90,7 +93,17 @@ def copy_pair(
     laid: np.ndarray,
     titles: Sequence[str] = ("one file", "another file", "laid on each other"),
     *,
+    cells: int = 6,
     figure: FigureBase | None = None,
 ) -> np.ndarray:
-    """Two radiographs and the chessboard of both, side by side; returns their axes (3,)."""
-    return image_grid([one, other, laid], titles, columns=3, figure=figure)
+    """Two radiographs and the chessboard of both, side by side; returns their axes (3,).
+
+    `laid` has so many `cells` along its long side. Those of the second file are tinted blue: two files that are equal
+    in grey would show no chessboard.
+    """
+    axes = image_grid([one, other, laid], titles, columns=3, figure=figure)
+    rows, columns = np.indices(laid.shape) // (max(laid.shape) / cells)
+    tint = np.full((*laid.shape, 4), to_rgba(CLASS_COLOURS[0], 0.0))
+    tint[..., 3] = np.where((rows + columns) % 2 == 1, TINT, 0.0)
+    axes[2].imshow(tint)
+    return axes

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -49,7 +50,7 @@ def write_report(folder: str | Path, tested: Tested) -> Path:
     threshold = tested.evaluation.threshold
     worst, unsure = (
         shown_pictures(choose(tested.predictions, threshold=threshold, count=SHOWN), tested)
-        for choose in (worst_errors, least_certain)
+        for choose in (worst_of_each, least_certain)
     )
     figures, script = report_figures(tested, worst), bundle("report.js")
     save_figures(folder / "figures", figures)
@@ -99,6 +100,14 @@ def _embedded(figure: ReportFigure) -> dict[str, Any]:
     """Text for `src` and `alt`, and the size on the page, which is fewer pixels than the file has."""
     width, height = (round(inches * PIXELS_PER_INCH) for inches in figure.inches)
     return {"uri": figure.data_uri(), "alt": figure.alt, "width": width, "height": height}
+
+
+def worst_of_each(predictions: pd.DataFrame, *, threshold: float, count: int) -> pd.DataFrame:
+    """`worst_errors`, as many misses as false alarms; a kind with few errors leaves its room to the other."""
+    errors = worst_errors(predictions, threshold=threshold, count=len(predictions))
+    place = errors.groupby("label").cumcount()  # of each error among those of its kind, the surest first
+    chosen = errors.iloc[np.sort(np.argsort(place, kind="stable")[:count])]
+    return chosen.sort_values("label", ascending=False, kind="stable")
 
 
 def _errors_sentence(predictions: pd.DataFrame, threshold: float) -> str:

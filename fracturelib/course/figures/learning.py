@@ -14,10 +14,12 @@ from fracturelib.plots.curves import loss_curves, whole_epochs
 from fracturelib.plots.style import STYLE, legend_above, say, styled, verbatim
 from fracturelib.writing.palette import FAINT, INK, TRAINING, VALIDATION
 
-LEAST_SPAN = 0.05  # shortest axis of a score or a loss: on a shorter one, small changes would look large
-MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.14, "top": 0.87, "wspace": 0.22}  # two lines of legend on top
-# Of Okabe and Ito (2008), without the orange of fractures.
-RUN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.13, "top": 0.82, "wspace": 0.22}  # three lines of legend on top
+GUESSING = 0.4  # a little below the AUC of a coin: here the axis of an AUC begins, so that runs can be compared
+# Hues of Okabe and Ito (2008) without the orange of fractures, dark enough for a line on white (3 : 1); the marks
+# differ as well.
+RUN_COLOURS = ("#0072B2", "#946C00", "#008866", "#B8558C", "#6A51A3")
+RUN_MARKS = ("o", "s", "^", "D", "v")
 
 
 @styled
@@ -26,38 +28,51 @@ def overlaid_runs(
     *,
     column: str = "val_loss",
     label: str = "validation loss",
+    columns: int = 3,
     ax: Axes,
 ) -> Axes:
-    """One column of several histories over the epochs; the last one is drawn boldly in black."""
+    """One column of several histories over the epochs; the last one is drawn boldly in black.
+
+    `columns` is how many names stand side by side in the legend.
+    """
     *earlier, latest = histories
-    for name, colour in zip(earlier, itertools.cycle(RUN_COLOURS)):
-        ax.plot(histories[name]["epoch"], histories[name][column], ".--", color=colour, label=verbatim(name))
+    for name, colour, mark in zip(earlier, itertools.cycle(RUN_COLOURS), itertools.cycle(RUN_MARKS)):
+        drawn = histories[name]["epoch"], histories[name][column]
+        ax.plot(*drawn, f"{mark}--", color=colour, markersize=4, label=verbatim(name))
     ax.plot(
         histories[latest]["epoch"], histories[latest][column], "o-", color=INK, linewidth=2.5, label=verbatim(latest)
     )
     ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, max(len(history) for history in histories.values()) + 0.5))
     whole_epochs(ax)
-    legend_above(ax, columns=3, columnspacing=1.0)
+    legend_above(ax, columns=columns, columnspacing=1.0, handlelength=1.5)
     return ax
 
 
 def training_figure(
     history: pd.DataFrame, *, epochs: int, name: str = "this run", others: Mapping[str, pd.DataFrame] | None = None
 ) -> Figure:
-    """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`."""
+    """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`.
+
+    The axes of two figures can be compared: the AUC's goes from 0.4 to 1, the loss's from 0 to 1, unless a curve leaves
+    them. The figure's label says how it ends, in words.
+    """
     # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
     with plt.rc_context({**STYLE, "figure.constrained_layout.use": False}):
-        figure = Figure(figsize=(11, 4.4))
+        figure = Figure(figsize=(11, 4.6))
         left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
         loss_curves(history, ax=left)
         first = history["epoch"].min() - 0.5  # a history may begin with epoch 0, the untrained head
         left.set_xlim(first, epochs + 0.5)
-        overlaid_runs({**(others or {}), name: history}, column="val_auc", label="validation AUC", ax=right)
+        shown = {**(others or {}), name: history}
+        overlaid_runs(shown, column="val_auc", label="validation AUC", columns=2, ax=right)
         right.set_xlim(first, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
-        for ax in (left, right):
-            low, high = ax.get_ylim()
-            spread = max(0.0, LEAST_SPAN - (high - low)) / 2
-            ax.set_ylim(low - spread, high + spread)
+        left.set_ylim(0, max(1.0, left.get_ylim()[1]))
+        right.set_ylim(min(GUESSING, right.get_ylim()[0]), 1.0)
+    last = history.iloc[-1]
+    figure.set_label(
+        f"After epoch {last['epoch']:g}: training loss {last['train_loss']:.2f}, "
+        f"validation loss {last['val_loss']:.2f}, validation AUC {last['val_auc']:.2f}"
+    )
     return figure
 
 

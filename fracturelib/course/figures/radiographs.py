@@ -25,7 +25,7 @@ CLOSE_UP_SIDE = 64  # least side of the close-up in pixels
 
 
 def gallery(rows: pd.DataFrame, *, boxes: bool = False, blind: bool = False, columns: int = GALLERY_COLUMNS) -> Figure:
-    """Up to eight radiographs with source and class, framed in the colour of the class.
+    """Up to eight radiographs with source and class, framed in the colour of the class; its label has them in words.
 
     Args:
         rows: of one table, which knows the folder of its files.
@@ -51,6 +51,9 @@ def gallery(rows: pd.DataFrame, *, boxes: bool = False, blind: bool = False, col
     )
     if boxes and not blind:
         mark_boxes(axes, rows)
+    figure.set_label(
+        "; ".join(title.replace("\n", ", ") for title in titles) if not blind else f"{len(images)} pictures"
+    )
     return figure
 
 

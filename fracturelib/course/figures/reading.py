@@ -149,6 +149,9 @@ def disagreement_gallery(
         read: from `with_model`; it knows the folder of the files.
         heat: rows → Grad-CAM maps (n, S, S), 0…1, laid over the pictures; None shows the pictures alone.
         who: what the reader is called.
+
+    Returns:
+        the figure, whose label has the titles in words; a sentence where there is no such case.
     """
     rows = disagreements(read).iloc[:MOST_CASES]
     if rows.empty:
@@ -165,4 +168,5 @@ def disagreement_gallery(
         for ax, picture, warm in zip(axes, pictures, heat(rows), strict=True):
             ax.imshow(plots.heat_overlay(picture, warm))
     mark_boxes(axes, rows)
+    figure.set_label("; ".join(title.replace("\n", ", ") for title in titles))
     return figure

@@ -81,6 +81,11 @@ def reading_results(
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(6.6, 7.4))
         readers_against_model(own, predictions["label"], predictions["probability"], threshold=threshold, own=1, ax=ax)
+    point = own.iloc[0]
+    figure.set_label(
+        f"The model's ROC curve, and you as a point at sensitivity {point['sensitivity']:.2f} and specificity "
+        f"{point['specificity']:.2f}"
+    )
     parts = "Where reader, model and truth disagree. The frame has the colour of the truth; the box marks the fracture"
     warm = "; the warm places made the model say fractured (Grad-CAM)." if heat is not None else "."
     tables = [side_by_side(read), agreement_table(read)]

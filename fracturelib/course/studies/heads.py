@@ -53,7 +53,10 @@ def open_workbench(config: TrainConfig) -> Workbench:
 
 @dataclass(frozen=True)
 class HeadRun:
-    """One training of a head: its settings, the number of training images, the model and how it went."""
+    """One training of a head: its settings, the number of training images, the model and how it went.
+
+    `name` is what a panel calls it in figures.
+    """
 
     number: int
     config: TrainConfig
@@ -61,6 +64,7 @@ class HeadRun:
     model: FractureClassifier
     history: pd.DataFrame
     seconds: float
+    name: str = ""
 
     @property
     def best(self) -> pd.Series:
@@ -208,7 +212,9 @@ def ending(run: HeadRun) -> str:
         if early
         else "went on to the end"
     )
-    return f"Run {run.number} {reason} (epoch {ran}). It keeps the weights of epoch {best}."
+    dead = run.history["val_auc"].iloc[-1] == 0.5  # exactly: every pair is tied
+    said = " At the end the head is dead: it gives everybody the same answer." if dead else ""
+    return f"Run {run.number} {reason} (epoch {ran}). It keeps the weights of epoch {best}.{said}"
 
 
 @dataclass(frozen=True)

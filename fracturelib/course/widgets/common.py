@@ -109,9 +109,18 @@ class ResultArea(widgets.HTML):
         self.figures: list[Figure] = []
 
     def show(self, *contents: Any, alt: str = "") -> None:
-        """Replace the contents; figures are closed, so that the notebook does not show them a second time."""
+        """Replace the contents; figures are closed, so that the notebook does not show them a second time.
+
+        A figure's label (`Figure.set_label`) says what is to be seen in it, and goes into its alternative text.
+        """
         self.figures = [content for content in contents if isinstance(content, Figure)]
-        self.value = "".join(_opening(content, as_html(content, alt=alt)) for content in contents)
+        self.value = "".join(_opening(content, as_html(content, alt=_alt(content, alt))) for content in contents)
+
+
+def _alt(content: Any, alt: str) -> str:
+    """The alternative text of a figure: the panel's own, and what the figure's label says of its content."""
+    said = content.get_label() if isinstance(content, Figure) else ""
+    return ". ".join(filter(None, (alt, said)))
 
 
 def _opening(content: Any, text: str) -> str:

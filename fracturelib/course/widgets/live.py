@@ -69,10 +69,14 @@ class Report:
         doing: what is done, for example "training".
         stop: set when the work is to end.
         alt: alternative text of the figures.
+
+    Attributes:
+        below: what stays below a picture of work in progress, for example the table of earlier runs.
     """
 
     def __init__(self, progress: Any, result: Any, *, doing: str, stop: threading.Event, alt: str) -> None:
         self.progress, self.result, self.doing, self.stop, self.alt = progress, result, doing, stop, alt
+        self.below: list[Any] = []
         self._due = time.monotonic() + REDRAW_SECONDS  # work that is over by then is drawn once, when it is done
 
     def __call__(self, done: int, total: int, draw: Callable[[], list[Any]] = list, *, unit: str = "epoch") -> None:
@@ -86,6 +90,6 @@ class Report:
         self.progress.advance(done / total, f"{self.doing}: {unit} {done} of at most {total}")
         begun = time.monotonic()
         if begun >= self._due and (contents := draw()):
-            self.result.show(*contents, alt=self.alt)
+            self.result.show(*contents, *self.below, alt=self.alt)
             drawn = time.monotonic()
             self._due = drawn + max(REDRAW_SECONDS, REDRAW_TIMES * (drawn - begun))

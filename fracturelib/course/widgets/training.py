@@ -12,6 +12,12 @@ from fracturelib.course.widgets.common import Panel, slider, steps, whole_number
 from fracturelib.course.widgets.live import Report
 from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel
 
+# What each control is called in the name of a run.
+WORDS = {
+    "learning_rate": "rate", "hidden_units": "width", "dropout": "dropout", "epochs": "epochs", "batch_size": "batch",
+    "patience": "patience", "images": "images",
+}  # fmt: skip
+
 
 def training_controls(config: TrainConfig, *, images: int) -> dict[str, Any]:
     """The panel's controls, set to `config` and to all of the `images`; each scale holds the value it starts with."""
@@ -58,16 +64,19 @@ def training_panel(bench: Workbench, config: TrainConfig, *, background: bool = 
     """
     config = replace(config, workers=0)
 
-    def make(report: Report, earlier: list[HeadRun], number: int, *, images: int, **settings: Any) -> HeadRun:
+    def make(
+        report: Report, earlier: list[HeadRun], number: int, name: str, *, images: int, **settings: Any
+    ) -> HeadRun:
         chosen = replace(config, **settings)
-        on_epoch = drawing_epochs(report, chosen.epochs, earlier)
-        return train_head(bench, chosen, images=images, on_epoch=on_epoch, number=number)
+        on_epoch = drawing_epochs(report, chosen.epochs, earlier, name)
+        return replace(train_head(bench, chosen, images=images, on_epoch=on_epoch, number=number), name=name)
 
     def same(run: HeadRun, *, images: int, **settings: Any) -> bool:
         return (run.config, run.images) == (replace(config, **settings), images)
 
     controls = training_controls(config, images=len(bench.train))
-    return runs_panel(KeptRuns(make, same, show_runs), controls, title="Train the head yourself", background=background)
+    runs = KeptRuns(make, same, show_runs, WORDS)
+    return runs_panel(runs, controls, title="Train the head yourself", background=background)
 
 
 def show_runs(runs: list[HeadRun]) -> list[Any]:

@@ -17,12 +17,16 @@ from fracturelib.course.widgets.training import scale
 
 HEAD_EPOCHS, HEAD_RATE = 2, 1e-3  # every run of the panel begins with so much training of the head alone
 
+# What each control is called in the name of a run.
+WORDS = {"stage": "trained", "learning_rate": "rate", "images": "images", "epochs": "epochs", "trunk": "trunk"}
+
 
 @dataclass(frozen=True)
 class PanelRun:
-    """A training with its number and what the controls were set to."""
+    """A training with its number, its name in figures, and what the controls were set to."""
 
     number: int
+    name: str
     settings: dict[str, Any]
     run: StepwiseRun
 
@@ -65,7 +69,7 @@ def unfreezing_panel(
         background: as for `runs_panel`.
     """
 
-    def make(report: Report, earlier: list[PanelRun], number: int, **settings: Any) -> PanelRun:
+    def make(report: Report, earlier: list[PanelRun], number: int, name: str, **settings: Any) -> PanelRun:
         """Train the head alone for a little while, then everything from the chosen stage up."""
         last = Step(settings["stage"], settings["learning_rate"], settings["epochs"])
         run = train_in_steps(
@@ -73,11 +77,11 @@ def unfreezing_panel(
             config,
             [Step("head", HEAD_RATE, HEAD_EPOCHS), last],
             images=settings["images"],
-            on_epoch=drawing_epochs(report, HEAD_EPOCHS + last.epochs, earlier),
+            on_epoch=drawing_epochs(report, HEAD_EPOCHS + last.epochs, earlier, name),
         )
-        return PanelRun(number, settings, run)
+        return PanelRun(number, name, settings, run)
 
-    runs = KeptRuns(make, lambda run, **settings: run.settings == settings, show_runs)
+    runs = KeptRuns(make, lambda run, **settings: run.settings == settings, show_runs, WORDS)
     controls = unfreezing_controls(benches, images=images)
     return runs_panel(runs, controls, title="Unfreeze it yourself", background=background)
 
