@@ -36,9 +36,10 @@ def verdicts(audit: Audit) -> list[str]:
         ends = interval(row.low, row.high, 2)
         ends = f" (95 % interval {ends})" if ends else ""
         chance = "; this may be chance" if not pd.isna(row.low) and row.low <= 0.5 else ""
+        signs = row.signs.removesuffix(" only")
         found.append(
-            f"SHORTCUT: {row.signs.removesuffix(' only')} alone tell the label with an AUC of {row.auc:.2f}{ends}{chance}. "
-            f"Tells most: {row.carrier}, {row.direction} in fractured files."
+            f"SHORTCUT: {signs} alone tell the label with an AUC of {row.auc:.2f}{ends}{chance}. Tells most: "
+            f"{row.carrier}, {row.direction} in fractured files."
         )
     return found
 
