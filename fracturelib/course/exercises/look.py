@@ -18,7 +18,7 @@ def _coin(value: Any) -> str | None:
         (near(value, 1 - COIN), "that is the chance of 3 or fewer"),
         (near(value, 0.8), "4/5 is the share that is right, not how often a coin gets there"),
         (near(value, 0.5), "a coin is right in half of single cases; here are five cases"),
-        (not near(value, COIN), "list the orders: 2 × 2 × 2 × 2 × 2 in all, and count those with 4 or 5 right"),
+        (not near(value, COIN, 0.02), "list the orders: 2 × 2 × 2 × 2 × 2 in all, and count those with 4 or 5 right"),
     )
 
 
