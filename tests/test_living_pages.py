@@ -350,6 +350,9 @@ def test_the_notebooks_panels_move_without_a_kernel_and_keys_reach_the_room(brow
     page.keyboard.press("+")
     assert page.locator("button.fracturelib-key-f").inner_text() == "pressed"
     assert json.loads(page.locator("#view > div").get_attribute("data-view"))["zoom"] == 1.25
+    page.locator("button.fracturelib-key-f").evaluate("button => { button.textContent = ''; button.focus() }")
+    page.keyboard.press("f")
+    assert page.locator("button.fracturelib-key-f").inner_text() == "pressed", "the keys live on a button as well"
     page.close()
 
 

@@ -203,6 +203,20 @@ def test_radiographs_are_shown_as_jpeg_and_diagrams_as_png(capsys):
     assert not plt.get_fignums()
 
 
+def test_what_is_drawn_is_sharp_and_radiographs_stay_small(monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "display", shown.append)
+    for picture, sharpness in ((None, notebook.SHARP), (np.zeros((8, 8)), 1)):
+        figure = plt.figure(figsize=(4, 2))
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.plot([0, 1]) if picture is None else ax.imshow(picture)
+        notebook.show(figure, "a figure in words")
+        assert (
+            Image.open(io.BytesIO(shown[-1].data)).width == sharpness * shown[-1].width == sharpness * 4 * notebook.DPI
+        )
+        assert shown[-1].alt == "a figure in words"
+
+
 @pytest.mark.parametrize(("layout", "whole"), [("none", True), ("constrained", False)])
 def test_a_figure_with_margins_of_its_own_keeps_them_and_another_loses_its_rim(layout, whole):
     figure = plt.figure(figsize=(4, 2), layout=layout)

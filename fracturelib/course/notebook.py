@@ -20,6 +20,7 @@ from IPython import get_ipython
 from IPython.display import Image as ShownImage
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from PIL import Image
 from tqdm import tqdm
 
 from fracturelib.catalog import DataOptions, read_catalog
@@ -42,6 +43,7 @@ COURSE_MARK = "<!-- made by fracturelib: course run -->"
 # Metadata of outputs by which `fracturelib course run` knows what a notebook said of the reader's own data.
 LEFT_OUT, NOT_SO = "left_out", "not_so"
 DPI = 96  # one point of a font is one point on the page
+SHARP = 2  # pixels of a drawn figure for one of the page, for projectors and dense screens. (An SVG has no `alt` here.)
 FIGURE_QUALITY = 82
 SECONDS_BETWEEN_LOOKS = 0.5  # at a run that another notebook is making
 _TQDM_START = tqdm.__init__
@@ -211,20 +213,25 @@ def _when_free(config: TrainConfig, folder: Path, options: DataOptions) -> Run:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Show a figure once, as a small picture with alternative text, and close it."""
-    data, kind = encode(figure)
-    display(ShownImage(data, format=kind.removeprefix("image/"), alt=alt))
+    """Show a figure once, as a picture with alternative text, and close it; what is drawn is sharp on any screen."""
+    sharpness = 1 if any(ax.images for ax in figure.get_axes()) else SHARP
+    data, kind = encode(figure, sharpness=sharpness)
+    width = Image.open(io.BytesIO(data)).width / sharpness
+    display(ShownImage(data, format=kind.removeprefix("image/"), width=round(width), alt=alt))
 
 
-def encode(figure: Figure) -> tuple[bytes, str]:
-    """A figure as bytes and their media type; it is closed. Radiographs become JPEG: their noise makes PNG huge."""
+def encode(figure: Figure, *, sharpness: int = 1) -> tuple[bytes, str]:
+    """A figure as bytes and their media type; it is closed. Radiographs become JPEG: their noise makes PNG huge.
+
+    `sharpness` is the number of pixels of the file for one of the page.
+    """
     kind = "jpeg" if any(ax.images for ax in figure.get_axes()) else "png"
     # Optimised PNG would take half as long again to save 3 %.
     options = {"quality": FIGURE_QUALITY} if kind == "jpeg" else {}
     # Looking for an empty rim to cut off means drawing twice; a figure that sets its own margins has none.
     rim = None if figure.get_layout_engine() is None else "tight"
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches=rim, facecolor="white", pil_kwargs=options)
+    figure.savefig(buffer, format=kind, dpi=sharpness * DPI, bbox_inches=rim, facecolor="white", pil_kwargs=options)
     plt.close(figure)
     return buffer.getvalue(), f"image/{kind}"
 

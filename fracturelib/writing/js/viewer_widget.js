@@ -13,14 +13,21 @@ export default { render({ model, el }) {
     URL.revokeObjectURL(url);
   };
   keepKeys(el);
-  el.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const button = el.closest(".fracturelib-panel")?.querySelector(`.fracturelib-key-${CSS.escape(event.key.toLowerCase())}`);
-    if (!button) return;
-    event.preventDefault();
-    event.stopPropagation();
-    button.click();
-  });
+  const listen = () => {
+    const panel = el.closest(".fracturelib-panel");
+    if (!panel) return requestAnimationFrame(listen);
+    // The whole panel has the keys: whoever has just clicked a button need not click the picture again.
+    panel.dataset.lmSuppressShortcuts = "true";
+    panel.addEventListener("keydown", (event) => {
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      const button = panel.querySelector(`.fracturelib-key-${CSS.escape(event.key.toLowerCase())}`);
+      if (!button) return;
+      event.preventDefault();
+      event.stopPropagation();
+      button.click();
+    });
+  };
+  listen();
   screen.style.height = `${model.get("height")}px`;
   model.on("change:picture", refresh);
   refresh();
