@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 import pytest
 import torch.distributed as dist
 
+from fracturelib.cli import main
 from fracturelib.errors import CatalogError, LostProcessError
 from fracturelib.runtime import connections, processes
 from fracturelib.runtime.processes import by_first, dealt, joined_processes, rank_and_size, spread
@@ -166,3 +167,12 @@ def test_the_users_network_wins_and_the_loopback_is_none(monkeypatch):
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
     connections.choose_interface("127.0.0.1", 29500)
     assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+def test_what_is_not_shared_is_refused_by_several(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(SystemExit, match="0"):
+        main(["weights", "--help"])
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert main(["weights"]) == 2
+    assert "train, predict and audit are shared" in capsys.readouterr().err

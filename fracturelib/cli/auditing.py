@@ -19,7 +19,9 @@ from fracturelib.cli.shared import (
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
     """The parser of `audit`."""
-    parser = add_command(commands, "audit", _audit, "find copies, leaks and shortcuts in a folder of X-rays")
+    parser = add_command(
+        commands, "audit", _audit, "find copies, leaks and shortcuts in a folder of X-rays", together=True
+    )
     parser.add_argument("folder", metavar="DIR", help="folder of images, best with train, val and test inside")
     parser.add_argument(
         "--report",

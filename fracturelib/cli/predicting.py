@@ -27,7 +27,9 @@ KINDS = {"patient_id": "patient", "study_id": "study"}
 
 def add_predict(commands: argparse._SubParsersAction) -> None:
     """The parser of `predict`."""
-    parser = add_command(commands, "predict", _predict, "estimate P(fractured) for files and folders of X-rays")
+    parser = add_command(
+        commands, "predict", _predict, "estimate P(fractured) for files and folders of X-rays", together=True
+    )
     parser.add_argument("folder", metavar="RUN", help="folder of the run, for example runs/demo")
     parser.add_argument("paths", nargs="+", metavar="FILE|FOLDER", help="X-rays; folders are searched through")
     parser.add_argument("--csv", metavar="FILE", help="write the table of pictures to this file")

@@ -6,10 +6,12 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from fracturelib.config import CLASS_NAMES
+from fracturelib.errors import ConfigError
 from fracturelib.files import check_output, replaced
 from fracturelib.writing.numbers import UNKNOWN, estimate, number
 from fracturelib.writing.verdicts import told
@@ -24,13 +26,28 @@ NOTICE = "For teaching and research; no medical device."
 
 
 def add_command(
-    commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int], text: str
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    together: bool = False,
 ) -> argparse.ArgumentParser:
-    """A sub-command; `run` gets the parsed options and returns the exit code."""
+    """A sub-command; `run` gets the parsed options and returns the exit code.
+
+    `together` says that processes started by torchrun share its work; they would all do and write the same otherwise.
+    """
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=NOTICE)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run if together else partial(_alone, run, name))
     add_traceback(parser)
     return parser
+
+
+def _alone(run: Callable[[argparse.Namespace], int], name: str, options: argparse.Namespace) -> int:
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        cure = "start it without torchrun; train, predict and audit are shared"
+        raise ConfigError(f"`{name}` is done by one process", cause="torchrun started several", cure=cure)
+    return run(options)
 
 
 def add_traceback(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 def add_train(commands: argparse._SubParsersAction) -> None:
     """The options are made from the fields of `TrainConfig`."""
-    add_train_options(add_command(commands, "train", _train, "train on a folder of X-rays and write a report"))
+    add_train_options(
+        add_command(commands, "train", _train, "train on a folder of X-rays and write a report", together=True)
+    )
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
