@@ -10,11 +10,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fracturelib.audit.pictures import METHOD, Form
 from fracturelib.errors import FracturelibWarning
 from fracturelib.files import replaced
+from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
 EXACT = 20_000  # pictures up to which every vector is compared with every other
@@ -68,10 +70,8 @@ class Neighbours:
             added = self._take_over(lists, found.name, keys)
         fresh = np.flatnonzero((lists.rows < 0).all(axis=1))
         stale = np.setdiff1d(np.arange(len(keys)), fresh, assume_unique=True)
-        bar = tqdm(
-            total=3 * len(keys), desc="Searching", unit="picture", delay=2, disable=not progress, unit_scale=1 / 3
-        )
-        with bar:
+        bar = tqdm(total=len(NEIGHBOURS) * len(keys), desc="Searching", unit="vector", delay=2, disable=not progress)
+        with bar, threadpool_limits(available_cores()):  # the workers, who keep to one thread each, wait
             for done in self._look(found, lists, fresh):
                 bar.update(done)
             for done in _look_among(found, lists, stale, added) if len(stale) and len(added) else ():
