@@ -169,6 +169,7 @@ def test_the_index_of_many_pictures_finds_what_exact_search_finds(monkeypatch):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact_rows, exact_distances = searcher(vectors)(vectors, 7)
     monkeypatch.setattr(neighbours, "EXACT", 1000)
+    monkeypatch.setattr(neighbours, "PATIENCE", 1000)
     rows, distances = searcher(vectors)(vectors, 7)
     assert (rows[:, 0] == np.arange(count)).all()  # a different path, and each finds itself
     shared = [len(set(one) & set(other)) for one, other in zip(rows.tolist(), exact_rows.tolist(), strict=True)]

@@ -19,7 +19,8 @@ from fracturelib.files import replaced
 from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
-EXACT = 20_000  # pictures up to which every vector is compared with every other
+EXACT = 5_000  # pictures up to which every vector is compared with every other
+PATIENCE = 20_000  # pictures up to which this takes seconds, without the index
 CELLS, PROBED = 2, 24  # cells per square root of the number of pictures; cells that a query looks into
 AT_ONCE = 2048  # vectors that are looked for together
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -157,14 +158,17 @@ def searcher(among: np.ndarray) -> Search:
     It gives the row numbers for queries (m, d), (m, count), nearest first and -1 where fewer were found, and their
     distances. Above `EXACT` rows, faiss puts them into cells around centres (an inverted file: Jégou, Douze and
     Schmid, IEEE PAMI 33 (2011), 117–128) and looks at those nearest to a query; without that package it is exact, and
-    takes a time that grows with the square of the files, which a warning says.
+    takes a time that grows with the square of the files, which a warning says above `PATIENCE`.
     """
     if len(among) > EXACT:
         try:
             import faiss
         except ImportError:
-            said = f"each of {len(among):,} pictures is held against all; pip install 'fracturelib[large]' is faster"
-            warnings.warn(said, FracturelibWarning, stacklevel=2)
+            if len(among) > PATIENCE:
+                said = (
+                    f"each of {len(among):,} pictures is held against all; pip install 'fracturelib[large]' is faster"
+                )
+                warnings.warn(said, FracturelibWarning, stacklevel=2)
         else:
             return _by_cells(faiss, np.ascontiguousarray(among, np.float32))
     exact = NearestNeighbors(algorithm="brute").fit(among)
