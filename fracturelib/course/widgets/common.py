@@ -119,8 +119,8 @@ class ResultArea(widgets.HTML):
 
 def _alt(content: Any, alt: str) -> str:
     """The alternative text of a figure: the panel's own, and what the figure's label says of its content."""
-    said = content.get_label() if isinstance(content, Figure) else ""
-    return ". ".join(filter(None, (alt, said)))
+    said = str(content.get_label()) if isinstance(content, Figure) else ""
+    return ". ".join(part for part in (alt, said) if part)
 
 
 def _opening(content: Any, text: str) -> str:
