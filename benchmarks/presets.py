@@ -31,7 +31,7 @@ from fracturelib.transforms import eval_transform
 GAIN = 0.03  # that the preset was to have
 WORTH, PRICE = 0.01, 1.5  # AUC, and times the recipe's cost, for which a change would become the default
 TIMED, ROUNDS = 32, 3  # pictures
-ENLARGED = 1.5  # most that a picture is enlarged
+ENLARGED = 2  # most that a picture is enlarged, to spare time
 RECIPE = "224 px (the recipe)"
 SETTINGS: dict[str, dict[str, Any]] = {
     RECIPE: {},
