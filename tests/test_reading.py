@@ -422,3 +422,21 @@ def test_the_mean_of_a_class_has_intervals(tmp_path):
     assert mean.lines[0].get_xydata()[0] == pytest.approx([1 - table["specificity"][0], table["sensitivity"][0]])
     assert len(mean.lines[2]) == 2, "a bar for each rate"
     plt.close("all")
+
+
+def test_the_scores_of_a_class_are_those_of_each_reader_alone(tmp_path):
+    """10,000 readings are scored at once; each by itself, with what only a single reader needs, took minutes."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        save_reading(
+            tmp_path, CASES.assign(called=rng.integers(0, 2, len(CASES)), sure=1, seconds=rng.random(len(CASES)))
+        )
+    pooled = pool_readings(tmp_path)
+    for row in class_scores(pooled).itertuples():
+        read = pooled[pooled["reader"] == row.reader]
+        alone = call_scores(read["label"], read["called"], read["called"]).set_index("metric")
+        for metric in ("sensitivity", "specificity"):
+            found = [getattr(row, f"{metric}{end}") for end in ("", "_low", "_high")]
+            assert found == alone.loc[metric, ["value", "low", "high"]].tolist()
+        assert row.kappa == pytest.approx(cohens_kappa(read["called"], read["label"])["kappa"], nan_ok=True)
+        assert row.n == len(read) and row.seconds == read["seconds"].median()
