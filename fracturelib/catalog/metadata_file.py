@@ -139,7 +139,8 @@ def _columns(header: list[str], file: Path) -> tuple[list[int], list[str], list[
         said.append(f"{file.name}: not read, because these names are used otherwise: {', '.join(reserved)}")
     if len(named) > MOST_COLUMNS:
         named = {place: name for place, name in named.items() if name in _KNOWN.values()}
-        said.append(f"{file.name} has {len(header):,} columns; only {', '.join(named.values())} are read")
+        verb = "are" if len(named) > 1 else "is"
+        said.append(f"{file.name} has {len(header):,} columns; only {', '.join(named.values())} {verb} read")
     first = {name: place for place, name in reversed(named.items()) if name not in RESERVED}
     names = sorted(first, key=lambda name: first[name])
     return [first[name] for name in names], names, said
