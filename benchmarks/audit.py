@@ -52,6 +52,7 @@ WRIST_COPIES = {"val/not fractured/3": "train/not fractured/69", "val/not fractu
 WRIST_COPIES |= {f"train/fractured/{a}": f"train/fractured/{b}" for a, b in ((83, 57), (84, 58), (85, 59), (86, 60))}
 WRIST_COPIES |= {f"train/not fractured/{a}": f"train/not fractured/{b}" for a, b in ((46, 29), (47, 30))}
 LARGE, LARGE_SIDE, COPIED = 10_000, 224, 0.25  # files of the large set, their side in pixels, share of rotated copies
+BEND = 6.0  # pixels by which they are bent
 HUGE, ADDED, LATER = 100_000, 1000, "later"  # files of the largest set, and those that are added, from which folder
 CORES = 2
 COPIED_REAL = 60  # FracAtlas pictures of which every kind of copy is planted
@@ -202,7 +203,8 @@ def simulated_rows(*, quick: bool) -> list[dict]:
 def make_large(folder: Path, count: int, *, later: int = 0) -> dict[str, int]:
     """`count` distinct radiographs of LARGE_SIDE pixels, a part of them rotated copies of others.
 
-    Each is a mixture of two simulated radiographs: fast to make, and no two are the same. The last `later` of them go
+    Each is a mixture of two simulated radiographs, both bent at random: fast to make, and no two are the same, even
+    where they share one of the two. The last `later` of them go
     to a folder LATER beside the set.
 
     Returns:
@@ -219,13 +221,27 @@ def make_large(folder: Path, count: int, *, later: int = 0) -> dict[str, int]:
             pixels = cv2.warpAffine(pixels, turn, (LARGE_SIDE,) * 2)
         else:
             one, other = generator.integers(len(base), size=2)
-            pixels, original = cv2.addWeighted(base[one], 0.5, base[other][:, ::-1].copy(), 0.5, 0), number
+            pixels, original = mixture(base[one], base[other], generator), number
         path = f"{('train', 'val', 'test')[number % 3]}/{('fractured', 'not fractured')[number % 2]}/{number:06d}.jpg"
         target = folder.with_name(LATER) / path if number >= count - later else folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(target), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
         truth[path] = original
     return truth
+
+
+def mixture(one: np.ndarray, other: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Two square pictures, the second one mirrored, each bent, laid over each other."""
+    return cv2.addWeighted(_bent(one, generator), 0.5, _bent(other[:, ::-1], generator), 0.5, 0)
+
+
+def _bent(pixels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A square picture under a smooth displacement that no affine map undoes."""
+    side = len(pixels)
+    shifts = generator.normal(0, BEND, (2, 5, 5)).astype(np.float32)  # pixels, on a coarse grid
+    across, down = (cv2.resize(shift, (side, side), interpolation=cv2.INTER_CUBIC) for shift in shifts)
+    place = np.arange(side, dtype=np.float32)
+    return cv2.remap(np.ascontiguousarray(pixels), across + place, down + place[:, None], cv2.INTER_LINEAR)
 
 
 def speed_rows(*, quick: bool) -> list[dict]:

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
+from torchvision.transforms import v2
 
 from benchmarks.opponents import fastai_training, has_fastai, plain_model, plain_prediction, plain_training
 from benchmarks.outcome import finish, options, row
@@ -39,6 +40,7 @@ from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import FeatureBank, FeatureDataset, compute_features, feature_loaders
 from fracturelib.images import iterate_images
+from fracturelib.images.reading import read_picture
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import build_model
 from fracturelib.prediction import predict_files
@@ -47,7 +49,7 @@ from fracturelib.runs import Run
 from fracturelib.runtime import available_cores, choose_device, choose_precision
 from fracturelib.simulation import ensure_simulated
 from fracturelib.training import fit
-from fracturelib.transforms import eval_transform
+from fracturelib.transforms import eval_transform, split_transform
 
 CONFIG = TrainConfig(weights="distilled", epochs=10, patience=10, device="cpu")
 RETRAINED, VALIDATED = 1200, 240  # images of the re-training row
@@ -192,7 +194,40 @@ def engine_rows(loaders: Loaders, files: list[Path], pairs: int) -> list[dict]:
         ratios("predict in int8: share of the bare trunk's speed", divided(own, int8), 0),
         ratios("predict in int8 against the plain loop: × faster", divided(own, plain), 0),
     ]
+    rows += stage_rows(run, files, pairs)
     return [{**one, "bar": ""} for one in rows]  # an offer, not the default
+
+
+def stage_rows(run: Run, files: list[Path], pairs: int) -> list[dict]:
+    """Where the processors' time of `predict` goes, and the share of the bare trunk's speed that this leaves at best.
+
+    At best means that every core is busy all the time: reading and the trunk share the cores, none waits.
+    """
+    side, (steps, _) = run.config.picture_side, split_transform(eval_transform(run.config))
+    shrink, found = (
+        v2.Compose(steps),
+        {name: [] for name in ("decoding", "resizing", "trunk and head", "all of predict")},
+    )
+    batch = torch.zeros(len(files), 3, side, side).contiguous(memory_format=torch.channels_last)
+    for _ in range(pairs):
+        took, pictures = processor_ms(lambda: [read_picture(file, target_side=side) for file in files])
+        found["decoding"].append(took / len(files))
+        took, _ = processor_ms(lambda pictures=pictures: [shrink(picture.grey) for picture in pictures])
+        found["resizing"].append(took / len(files))
+        took, _ = processor_ms(lambda: [run.model.predict_proba(part) for part in batch.split(32)])
+        found["trunk and head"].append(took / len(files))
+        found["all of predict"].append(processor_ms(lambda: predict_files(run, files))[0] / len(files))
+    read, trunk = (np.array(found[name]) for name in ("decoding", "trunk and head"))
+    best = (trunk / (trunk + read + found["resizing"])).tolist()
+    rows = [ratios(f"predict in int8, ms of a processor per picture: {what}", took, 0) for what, took in found.items()]
+    return [*rows, ratios("predict in int8: share of the bare trunk's speed that reading leaves at best", best, 0)]
+
+
+def processor_ms(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Milliseconds of all cores that a call took, and what it gave."""
+    started = time.process_time()
+    result = work()
+    return (time.process_time() - started) * 1000, result
 
 
 def gpu_rows(loaders: Loaders, files: list[Path], pairs: int) -> list[dict]:

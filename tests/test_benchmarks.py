@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from benchmarks import speed
+from benchmarks.audit import mixture
 from benchmarks.kills import Ended, fingerprint, kill_once, run
 from benchmarks.opponents import plain_model, plain_prediction, plain_training
+from fracturelib.audit.pictures import describe_picture
+from fracturelib.audit.registration import compare
 from fracturelib.catalog import read_catalog
 from fracturelib.config import TrainConfig
 from fracturelib.features import feature_loaders
 from fracturelib.images import read_radiograph
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
+from fracturelib.simulation import simulate_one
 from fracturelib.training import fit
 
 CONFIG = TrainConfig(weights="none", epochs=2, views=2, patience=2, image_size=64, batch_size=8, device="cpu")
@@ -58,3 +69,21 @@ def test_files_are_the_same_but_for_recorded_times(tmp_path):
         (tmp_path / "config.json").write_text(text)
         prints.append(fingerprint(tmp_path))
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_mixtures_that_share_a_half_are_no_copies_and_a_turned_one_is():
+    draw = np.random.default_rng(0)
+    base = [cv2.resize(simulate_one(patient).picture, (224, 224)) for patient in range(4)]
+    made = [mixture(base[0], other, draw) for other in base[1:]] + [mixture(base[1], base[0], draw)]
+    assert not any(compare(*map(describe_picture, pair)) for pair in combinations(made, 2))
+    turned = cv2.warpAffine(made[0], cv2.getRotationMatrix2D((112, 112), 25, 1), (224, 224))
+    assert compare(describe_picture(made[0]), describe_picture(turned))
+
+
+def test_the_stages_of_predict_are_timed_one_by_one(tiny_data, monkeypatch):
+    files = sorted(Path(tiny_data).rglob("*.png"))[:3]
+    monkeypatch.setattr(speed, "predict_files", lambda run, files: None)
+    run = SimpleNamespace(config=CONFIG, model=SimpleNamespace(predict_proba=lambda images: images.std(dim=(1, 2, 3))))
+    rows = {row["check"].split(": ")[1]: row["value"] for row in speed.stage_rows(run, files, 2)}
+    assert rows["decoding"] > 0 and rows["resizing"] > 0
+    assert 0 < rows["share of the bare trunk's speed that reading leaves at best"] < 1
