@@ -28,12 +28,13 @@ _BONES = {"WRI": "wrist"}
 
 def who_from_paths(paths: pd.Series) -> pd.DataFrame:
     """Columns of `WHO` (and sex, age) that the paths speak of, in the paths' order; those of no path are left out."""
-    found = pd.DataFrame([_from_path(path) for path in paths], index=paths.index, dtype=object)
+    found = pd.DataFrame([who_from_path(path) for path in paths], index=paths.index, dtype=object)
     few = [name for name in ("view", "laterality") if name in found and found[name].notna().mean() < 0.5]
     return found.drop(columns=few)  # a word in a few names is chance
 
 
-def _from_path(path: str) -> dict[str, object]:
+def who_from_path(path: str) -> dict[str, object]:
+    """What one path speaks of, by the names of the columns."""
     known = MURA.search(path)
     if known:
         patient, region = known["patient"].casefold(), known["region"].upper()

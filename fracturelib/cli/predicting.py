@@ -60,7 +60,14 @@ def _help(options: argparse.Namespace) -> int:
 
     run = load_run(options.folder)
     limits = _limits(run, options.guarantee)
-    rows = predict_stream(run, options.paths, strict=options.strict, limits=limits, polarity=options.polarity)
+    rows = predict_stream(
+        run,
+        options.paths,
+        strict=options.strict,
+        limits=limits,
+        options=data_options(options),
+        polarity=options.polarity,
+    )
     deque(rows, maxlen=0)
     return 0
 

@@ -12,7 +12,7 @@ from fracturelib.catalog.assembling import find_data
 from fracturelib.catalog.metadata_file import nfc, read_metadata
 from fracturelib.catalog.options import DEFAULTS, DataOptions
 from fracturelib.catalog.pseudonyms import PREFIXES, numbered
-from fracturelib.catalog.who import who_from_paths
+from fracturelib.catalog.who import who_from_path
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError
 from fracturelib.images.dicom import is_dicom_file, read_tags
@@ -43,8 +43,12 @@ class Identities:
 
     def of(self, file: Path) -> tuple[str, str]:
         """Patient and study of a file, "" where they are not known."""
-        patient, study = self._as_stored(file)
-        return self._shown("patient_id", patient), self._shown("study_id", study)
+        return self.shown(self.as_stored(file))
+
+    def shown(self, stored: tuple[str, str]) -> tuple[str, str]:
+        """Patient and study as they are given to the user."""
+        patient, study = (self._shown(kind, name) for kind, name in zip(IDS, stored, strict=True))
+        return patient, study
 
     def device(self, file: Path) -> str:
         """The device that made a picture, "" where it is not known."""
@@ -54,7 +58,8 @@ class Identities:
                 return str(rows.loc[name, "device"])
         return read_tags(file).device if is_dicom_file(file) else ""
 
-    def _as_stored(self, file: Path) -> tuple[str, str]:
+    def as_stored(self, file: Path) -> tuple[str, str]:
+        """Patient and study as the tables, the file or its path have them, "" where they are not known."""
         for root, rows in self._tables.items():
             name = _name_below(root, file)
             if name in rows.index:
@@ -63,7 +68,7 @@ class Identities:
         if is_dicom_file(file):
             tags = read_tags(file)
             return tags.patient_id, tags.study_id
-        named = who_from_paths(pd.Series([file.as_posix()])).iloc[0]
+        named = who_from_path(file.as_posix())
         return str(named.get("patient_id", "")), str(named.get("study_id", ""))
 
     def _shown(self, kind: str, name: str) -> str:

@@ -118,17 +118,18 @@ def predict_stream(
         how = polarity or run.config.polarity
         return _read_as_far_as_possible(file, looker.grey, side=run.config.picture_side, strict=strict, polarity=how)
 
-    def look(files: Iterable[Path]) -> Iterator[tuple[_Read, Predicted | None]]:
+    def look(files: Iterable[Path]) -> Iterator[tuple[_Read, Predicted | None, tuple[str, str]]]:
         for batch in read_batches(read, files, size=BATCH[device.type], device=device):
             rows = iter(looker.look([one for one in batch if one.image is not None], on_features))
             for one in batch:
-                yield one._replace(image=None), None if one.image is None else next(rows)
+                row = None if one.image is None else next(rows)
+                yield one._replace(image=None), row, identities.as_stored(one.file)
 
     files = tqdm(files, "predicting", unit="image", delay=2)
     alone = rank_and_size()[1] == 1
-    for one, row in look(files) if alone else dealt(look, files, size=BATCH[device.type]):
+    for one, row, stored in look(files) if alone else dealt(look, files, size=BATCH[device.type]):
         troubles.note(one, read=row is not None)
-        ids = identities.of(one.file)
+        ids = identities.shown(stored)
         row = row and row._replace(patient_id=ids[0], study_id=ids[1])
         if groups is not None:
             groups.add(ids, row)
