@@ -36,7 +36,7 @@ def robustness_curves(robustness: pd.DataFrame, *, metric: str = "auc", ax: Axes
             ax.vlines(at, row[f"{metric}_low"], row[f"{metric}_high"], color=INK, linewidth=1.5)
             ax.plot(at, row[metric], "o", markersize=size, color=INK, markerfacecolor=INK if known else "white")
     ax.set_xticks(range(len(kinds)), kinds)
-    ax.set(ylabel=HEADLINE[metric], xlabel="damage, from mild (small dot) to strong", ylim=(-0.02, 1.02))
+    ax.set(ylabel=HEADLINE[metric], xlabel="damage, from mild (small dot) to strong", ylim=(-0.04, 1.04))
     if metric == "auc":
         ax.axhline(0.5, linestyle=":", color=FAINT, label="guessing: 0.50")
     ax.grid(False, axis="x")
