@@ -10,7 +10,7 @@ from fracturelib.features.computing import contents
 from fracturelib.loaders import RadiographDataset
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device
-from fracturelib.runtime.processes import gathered, is_first
+from fracturelib.runtime.processes import from_first, is_first
 from fracturelib.trunks.engine import RUNTIME, Engine, float_engine, int8_engine
 from fracturelib.trunks.onnx_graphs import needed
 
@@ -56,7 +56,7 @@ def make_engine(model: FractureClassifier, pictures: RadiographDataset, config: 
     """
     check_engine(model, config)
     if not is_first():
-        return Engine(gathered(None)[0])
+        return Engine(from_first(None))
     network, called = model.frozen_copy(), config.architecture + (" in tiles" if config.tiles > 1 else "")
     facts: dict[str, Any] = {"frozen_sha256": model.frozen_fingerprint()}
     if config.precision == "int8":
@@ -65,5 +65,5 @@ def make_engine(model: FractureClassifier, pictures: RadiographDataset, config: 
         engine = int8_engine(network, config.picture_side, images, facts, called=called)
     else:
         engine = float_engine(network, config.picture_side, facts, called=called)
-    gathered(engine.content)
+    from_first(engine.content)
     return engine
