@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from fracturelib.catalog.splits import group_numbers, grouping_column
 from fracturelib.config import TrainConfig
+from fracturelib.features import final_features
 from fracturelib.loaders import TableLoader, set_epoch
 from fracturelib.model import FractureClassifier
 from fracturelib.runtime import choose_device
@@ -84,9 +85,8 @@ def _features(model: FractureClassifier, loader: TableLoader, view: int, device:
     """Standardised features (N, F) of one view, in the order of the table."""
     model.eval()
     set_epoch(loader, view)
-    found = [(rows, model.head[0](model.features(inputs.to(device)))) for inputs, _, rows in loader]
-    order = torch.cat([rows for rows, _ in found]).argsort()
-    return torch.cat([part.cpu() for _, part in found])[order].double().numpy()
+    seen = torch.from_numpy(final_features(model, loader)).float()
+    return model.head[0](seen.to(device)).cpu().double().numpy()
 
 
 def _history(
