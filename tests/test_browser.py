@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.axe import grave
 from tools import lab
 
 SERIES = sorted(path.name for path in (lab.PROJECT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = lab.PROJECT / "test-artifacts"
 ENVIRONMENT = {"FRACTURELIB_FAST": "1", "FRACTURELIB_OFFLINE": "1", "FRACTURELIB_WEIGHTS": "distilled"}
 STILL = "fracturelib-still"
+PAGE = {"width": 1280, "height": 720}  # a projector's; JupyterLab leaves the notebook PAGE_HEIGHT pixels of it
+PAGE_HEIGHT = 599
+THEMES = ("Light", "Dark")
+# Pictures, sentences and headings of tables that the page cuts off at a side, unless it offers to scroll to them.
+CUT_OFF = """panel => [...panel.querySelectorAll('img, canvas, svg, .widget-label, .widget-html-content > div')]
+    .filter(part => { const box = part.getBoundingClientRect(), frame = panel.getBoundingClientRect();
+        return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1
+            || (getComputedStyle(part).overflowX === 'hidden' && part.scrollWidth > part.clientWidth + 1)); })
+    .map(part => part.textContent.trim().slice(0, 40) || part.tagName)"""
 TRIED = 4  # controls of a panel that are moved until one changes what it shows
 
 pytestmark = [
@@ -43,6 +53,7 @@ def address(place):
 def page(address):
     SCREENSHOTS.mkdir(exist_ok=True)
     with lab.browser_page() as found:
+        found.set_viewport_size(PAGE)
         yield found
 
 
@@ -59,7 +70,8 @@ def test_a_notebook_runs_and_its_panels_answer(page, address, name):
     for number, panel in enumerate(notebook.panels(), 1):
         panel.scroll_into_view_if_needed()
         _move_something(panel)
-        page.screenshot(path=SCREENSHOTS / f"{name[:2]}-panel-{number}.png")
+        for theme in THEMES:
+            _look_at(page, panel, theme, SCREENSHOTS / f"{name[:2]}-panel-{number}-{theme.lower()}.png")
     if page.locator(".fracturelib-desk").count():
         _read_by_keyboard(page, notebook.panels()[0])
     if notebook.panel_cells():
@@ -119,6 +131,23 @@ def _move_something(panel) -> None:
         except AssertionError:
             continue
     raise AssertionError(f"no control changes what this panel shows: {panel.inner_text()[:80]!r}")
+
+
+def _look_at(page, panel, theme: str, screenshot: Path) -> None:
+    """The panel is in sight as a whole, nothing of it is cut off, and axe finds no serious fault in it."""
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => null)",
+        f"JupyterLab {theme}",
+    )
+    page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=str(theme == "Light").lower())
+    lab.wait_until_quiet(panel)
+    panel.evaluate("panel => panel.scrollIntoView({block: 'center'})")
+    page.screenshot(path=screenshot)
+    assert panel.bounding_box()["height"] <= PAGE_HEIGHT, f"{screenshot.name} is taller than the page"
+    assert not panel.evaluate(CUT_OFF), screenshot.name
+    panel.evaluate("panel => panel.classList.add('looked-at')")
+    assert not grave(page, ".looked-at"), screenshot.name
+    panel.evaluate("panel => panel.classList.remove('looked-at')")
 
 
 def _read_by_keyboard(page, room) -> None:

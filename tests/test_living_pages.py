@@ -37,6 +37,7 @@ from fracturelib.pipeline import train_run
 from fracturelib.report import challenge
 from fracturelib.report.challenge import write_challenge
 from fracturelib.writing.modules import bundle, read_asset
+from tests.helpers.axe import grave
 from tests.helpers.predictions import simulated
 from tests.helpers.trees import write_tree
 from tools import lab
@@ -83,14 +84,6 @@ def opened(browser):
         context.close()
     assert not failed
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
-
-
-def grave(page) -> list[str]:
-    """What axe-core calls serious or critical."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 
 def fits(page) -> bool:

@@ -90,14 +90,17 @@ def test_runs_side_by_side(bench):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("epochs", [1, 40])
 @pytest.mark.parametrize(("loss", "change"), [(0.69315, 1e-5), (0.6, 0.3), (100.0, 60.0)])
-def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
+def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change, stacked):
     epoch = np.arange(1, epochs + 1)
     history = pd.DataFrame({"epoch": epoch, "train_loss": loss - change / epoch, "val_loss": loss + change / epoch})
     history["val_auc"] = 0.77255 + change / 1e3 / epoch
     others = {f"{number}: trained layer3, …": history for number in range(10, 15)}
-    figure = learning.training_figure(history, epochs=epochs, name="15: trained layer4, …", others=others)
+    figure = learning.training_figure(
+        history, epochs=epochs, name="15: trained layer4, …", others=others, stacked=stacked
+    )
     figure.draw_without_rendering()
     for ax in figure.axes:
         box = ax.get_tightbbox()
@@ -105,7 +108,10 @@ def test_curves_of_any_size_stay_inside_the_margins(epochs, loss, change):
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
         assert all(float(tick.get_text()).is_integer() for tick in ax.get_xticklabels()), "no halves of an epoch"
     left, right = (ax.get_legend().get_window_extent() for ax in figure.axes)
-    assert left.x1 < right.x0, "neither legend lies on the other"
+    if stacked:
+        assert right.y1 < figure.axes[0].get_window_extent().y0, "the lower legend lies between the axes"
+    else:
+        assert left.x1 < right.x0, "neither legend lies on the other"
 
 
 def test_axes_of_two_runs_can_be_compared_and_the_figure_says_how_it_ends():

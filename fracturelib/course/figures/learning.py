@@ -14,7 +14,9 @@ from fracturelib.plots.curves import loss_curves, whole_epochs
 from fracturelib.plots.style import STYLE, legend_above, say, styled, verbatim
 from fracturelib.writing.palette import FAINT, INK, TRAINING, VALIDATION
 
-MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.13, "top": 0.82, "wspace": 0.22}  # three lines of legend on top
+# Room for three lines of legend above the right, or in a stacked figure the lower, axes.
+MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.13, "top": 0.82, "wspace": 0.22}
+STACKED_MARGINS = {"left": 0.13, "right": 0.98, "bottom": 0.125, "top": 0.91, "hspace": 0.7}
 GUESSING = 0.4  # a little below the AUC of a coin: here the axis of an AUC begins, so that runs can be compared
 # Hues of Okabe and Ito (2008) without the orange of fractures, dark enough for a line on white (3 : 1); the marks
 # differ as well.
@@ -49,17 +51,27 @@ def overlaid_runs(
 
 
 def training_figure(
-    history: pd.DataFrame, *, epochs: int, name: str = "this run", others: Mapping[str, pd.DataFrame] | None = None
+    history: pd.DataFrame,
+    *,
+    epochs: int,
+    name: str = "this run",
+    others: Mapping[str, pd.DataFrame] | None = None,
+    stacked: bool = False,
 ) -> Figure:
     """Left the losses of one run, in a frame as wide as its `epochs`; right its validation AUC among `others`.
 
+    A `stacked` figure has them above each other, and fits beside the controls of a panel.
     The axes of two figures can be compared: the AUC's goes from 0.4 to 1, the loss's from 0 to 1, unless a curve leaves
     them. The figure's label says how it ends, in words.
     """
     # Fixed margins: finding the best ones takes half of the time, and the panels draw this for every slider.
     with plt.rc_context({**STYLE, "figure.constrained_layout.use": False}):
-        figure = Figure(figsize=(11, 4.6))
-        left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
+        if stacked:
+            figure = Figure(figsize=(5.75, 4.25))
+            left, right = figure.subplots(2, 1, gridspec_kw=STACKED_MARGINS)
+        else:
+            figure = Figure(figsize=(11, 4.6))
+            left, right = figure.subplots(1, 2, gridspec_kw=MARGINS)
         loss_curves(history, ax=left)
         first = history["epoch"].min() - 0.5  # a history may begin with epoch 0, the untrained head
         left.set_xlim(first, epochs + 0.5)
@@ -68,6 +80,10 @@ def training_figure(
         right.set_xlim(first, max(epochs, right.get_xlim()[1] - 0.5) + 0.5)
         left.set_ylim(0, max(1.0, left.get_ylim()[1]))
         right.set_ylim(min(GUESSING, right.get_ylim()[0]), 1.0)
+        if stacked:
+            left.set(xlabel="", ylabel="loss")
+            left.tick_params(labelbottom=False)  # as below
+            legend_above(left, columns=3, columnspacing=1.0, handlelength=1.5)
     last = history.iloc[-1]
     figure.set_label(
         f"After epoch {last['epoch']:g}: training loss {last['train_loss']:.2f}, "

@@ -136,7 +136,8 @@ def as_html(content: Figure | pd.DataFrame | str, *, alt: str = "") -> str:
         return image_html(data, kind, alt)
     if isinstance(content, pd.DataFrame):
         rows = content.to_html(index=False, border=0).replace("<table", '<table style="margin-left: 0"', 1)
-        return f'<div style="{_NOTE}">{rows}</div>'
+        frame = 'class="fracturelib-table" role="group" aria-label="table" tabindex="0"'  # it scrolls, by keys as well
+        return f'<div {frame} style="{_NOTE}">{rows}</div>'
     return f'<div style="{_NOTE}">{html.escape(str(content))}</div>'
 
 

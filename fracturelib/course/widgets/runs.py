@@ -97,7 +97,10 @@ def drawing_epochs(report: Report, epochs: int, earlier: Sequence[Any], name: st
     others = _histories(earlier)
 
     def on_epoch(history: pd.DataFrame) -> None:
-        report(len(history), epochs, lambda: [training_figure(history, epochs=epochs, name=name, others=others)])
+        def figure() -> list[Figure]:
+            return [training_figure(history, epochs=epochs, name=name, others=others, stacked=True)]
+
+        report(len(history), epochs, figure)
 
     return on_epoch
 
@@ -105,7 +108,15 @@ def drawing_epochs(report: Report, epochs: int, earlier: Sequence[Any], name: st
 def runs_figure(runs: Sequence[Any], *, epochs: int) -> Figure:
     """The losses of the latest run in a frame as wide as its `epochs`, and the validation AUC of all."""
     *earlier, latest = runs
-    return training_figure(latest.history, epochs=epochs, name=latest.name, others=_histories(earlier))
+    return training_figure(latest.history, epochs=epochs, name=latest.name, others=_histories(earlier), stacked=True)
+
+
+def runs_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of runs for a panel, in which the latest run and what came of it are in sight: on top, and in front."""
+    results = [heading for heading in table if "kept" in heading]
+    first, *settings = table.columns.difference(results, sort=False)
+    table = table[[first, *results, *settings]].iloc[::-1]
+    return table.rename(columns=lambda heading: heading.removesuffix(" at the kept epoch"))
 
 
 def _histories(runs: Sequence[Any]) -> dict[str, pd.DataFrame]:

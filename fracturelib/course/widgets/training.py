@@ -10,7 +10,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.course.studies import HeadRun, Workbench, ending, run_table, train_head
 from fracturelib.course.widgets.common import Panel, slider, steps, whole_number
 from fracturelib.course.widgets.live import Report
-from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel
+from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel, runs_table
 
 # What each control is called in the name of a run.
 WORDS = {
@@ -82,4 +82,4 @@ def training_panel(bench: Workbench, config: TrainConfig, *, background: bool = 
 def show_runs(runs: list[HeadRun]) -> list[Any]:
     """The latest run's curves, the others beside it, and the table of all."""
     latest = runs[-1]
-    return [runs_figure(runs, epochs=latest.config.epochs), ending(latest), run_table(runs)]
+    return [runs_figure(runs, epochs=latest.config.epochs), ending(latest), runs_table(run_table(runs))]

@@ -12,7 +12,7 @@ from fracturelib.config import TrainConfig
 from fracturelib.course.studies import DeepBench, Step, StepwiseRun, step_table, train_in_steps
 from fracturelib.course.widgets.common import Panel, choice, steps, whole_number
 from fracturelib.course.widgets.live import Report
-from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel
+from fracturelib.course.widgets.runs import KeptRuns, drawing_epochs, runs_figure, runs_panel, runs_table
 from fracturelib.course.widgets.training import scale
 
 HEAD_EPOCHS, HEAD_RATE = 2, 1e-3  # every run of the panel begins with so much training of the head alone
@@ -91,7 +91,7 @@ def show_runs(runs: list[PanelRun]) -> list[Any]:
     latest = runs[-1]
     table = step_table({f"run {run.number}": run.run for run in runs})
     table.insert(1, "trunk", [run.settings["trunk"] for run in runs])
-    return [runs_figure(runs, epochs=len(latest.history)), kept_losses(latest), table]
+    return [runs_figure(runs, epochs=len(latest.history)), kept_losses(latest), runs_table(table)]
 
 
 def kept_losses(run: PanelRun) -> str:
