@@ -24,8 +24,9 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import EvaluationError
 from fracturelib.evaluation.intervals import mean_interval, units_of, verdict_on
 from fracturelib.images import read_radiograph
+from fracturelib.images.squares import window
 from fracturelib.model import FractureClassifier
-from fracturelib.transforms import eval_transform, window
+from fracturelib.transforms import eval_transform
 from fracturelib.trunks.pooling import Tiled, innermost
 
 CANDIDATES = 60  # how many places are tried for the control box

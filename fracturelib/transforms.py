@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from fracturelib.config import IMAGENET_MEAN, IMAGENET_STD, TrainConfig
 from fracturelib.errors import ImageError
+from fracturelib.images.squares import framed
 
 
 def _to_image(radiograph: np.ndarray) -> torch.Tensor:
@@ -39,49 +40,16 @@ def _to_three_channels(image: torch.Tensor) -> torch.Tensor:
 
 
 class Window:
-    """The part of a picture (1, H, W) that becomes the model's square; see `window`."""
+    """The part of a picture (1, H, W) that becomes the model's square; see `images.squares.window`."""
 
     def __init__(self, fit: str) -> None:
         self.fit = fit
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        picture = image[0].numpy()
-        left, top, width, height = window(picture, self.fit)
-        if self.fit == "crop":
-            return image[:, top : top + height, left : left + width]
-        across, down = width - picture.shape[1], height - picture.shape[0]
-        margins = [-left, -top, across + left, down + top]
-        return v2.functional.pad(image, margins, fill=[round(float(picture[_anatomy(picture)].mean()))])
+        return torch.from_numpy(framed(image[0].numpy(), self.fit))[None]
 
     def __repr__(self) -> str:
         return f"Window({self.fit})"
-
-
-def window(picture: np.ndarray, fit: str) -> tuple[int, int, int, int]:
-    """What of a picture (H, W) becomes the model's square: left, top, width, height in its pixels.
-
-    "square" takes all of it, so that it is squeezed; "pad" a square that it fits into, with margins of the anatomy's
-    mean grey; "crop" a square of its short side, with the anatomy's centre of mass as near to the middle as may be.
-    """
-    height, width = picture.shape
-    if fit == "square" or height == width:
-        return 0, 0, width, height
-    if fit == "pad":
-        side = max(height, width)
-        return -((side - width) // 2), -((side - height) // 2), side, side
-    side, inside = min(height, width), _anatomy(picture)
-    middle = float(np.argwhere(inside)[:, int(width > height)].mean()) + 0.5
-    start = min(max(0, round(middle - side / 2)), max(height, width) - side)
-    return (start, 0, side, side) if width > height else (0, start, side, side)
-
-
-def _anatomy(picture: np.ndarray) -> np.ndarray:
-    """Mask (H, W) of what is brighter than the ground, by Otsu's threshold; all of an even picture."""
-    import cv2
-
-    level, _ = cv2.threshold(np.ascontiguousarray(picture), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    inside = picture > level
-    return inside if inside.any() else np.ones_like(inside)
 
 
 def _fitted(config: TrainConfig) -> list[Callable]:

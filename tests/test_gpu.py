@@ -83,7 +83,7 @@ def test_training_on_images_repeats_itself(loaders):
 def test_predictions_are_those_of_the_processor(tiny_data, exact, monkeypatch):
     found = []
     for device in ("cpu", "cuda"):
-        monkeypatch.setattr("fracturelib.prediction.stream.choose_device", lambda device=device: torch.device(device))
+        monkeypatch.setattr("fracturelib.runs.reading.choose_device", lambda device=device: torch.device(device))
         run = Run(Path(), CONFIG, {"threshold": 0.5}, build_model(CONFIG), pd.DataFrame(), {})
         found.append(predict_files(run, [tiny_data / "test"]))
     assert found[0]["path"].tolist() == found[1]["path"].tolist()

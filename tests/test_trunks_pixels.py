@@ -12,11 +12,12 @@ from fracturelib.config import TrainConfig
 from fracturelib.errors import ConfigError, EvaluationError
 from fracturelib.explain import _over_picture, grad_cam
 from fracturelib.features import FeatureBank, compute_features
+from fracturelib.images.squares import window
 from fracturelib.loaders import make_loaders
 from fracturelib.model import build_model
 from fracturelib.pipeline import train_run
 from fracturelib.runs import load_run
-from fracturelib.transforms import denormalize, eval_transform, train_transform, window
+from fracturelib.transforms import denormalize, eval_transform, train_transform
 
 CONFIG = TrainConfig(weights="none", image_size=32, precision="float32", views=1, epochs=1, batch_size=8)
 

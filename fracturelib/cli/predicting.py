@@ -18,7 +18,7 @@ from fracturelib.writing.verdicts import Answer, Doubt, doubt_told
 
 if TYPE_CHECKING:
     from fracturelib.prediction import Groups, Limits, Predicted
-    from fracturelib.runs import Run
+    from fracturelib.runs import KeptRun
 
 ROWS_ON_SCREEN = 40
 FIRST_COLUMNS = ("path", "probability", "prediction")  # of --csv, in every version
@@ -75,9 +75,8 @@ def _help(options: argparse.Namespace) -> int:
 def _predict_and_write(options: argparse.Namespace) -> int:
     from fracturelib.prediction import Groups, predict_stream
     from fracturelib.prediction.answers import GroupAnswer
-    from fracturelib.runs import load_run
 
-    run = load_run(options.folder)
+    run = _run(options)
     limits = _limits(run, options.guarantee)
     groups, tally = Groups(run, limits), _Tally(limits)
     outputs = {"patient_id": options.csv_patients, "study_id": options.csv_studies}
@@ -86,7 +85,9 @@ def _predict_and_write(options: argparse.Namespace) -> int:
         page = None
         if options.explain:
             from fracturelib.report.case import case_pages
+            from fracturelib.runs import Run
 
+            assert isinstance(run, Run)  # `_run` sees to it: heat maps need torch
             page = stack.enter_context(case_pages(options.explain, run, limits, outside=outside))
         grouped = {
             kind: stack.enter_context(csv_file(path, columns=GroupAnswer._fields, outside=[options.folder]))
@@ -124,7 +125,16 @@ def _predict_and_write(options: argparse.Namespace) -> int:
     return 0
 
 
-def _limits(run: Run, guarantee: str | None) -> Limits:
+def _run(options: argparse.Namespace) -> KeptRun:
+    """The run; for a few pictures without torch, where it can do without: that takes longer to load than these do."""
+    from fracturelib.prediction import are_few
+    from fracturelib.runs import load_run, load_run_lightly
+
+    light = not options.explain and are_few(options.paths)
+    return load_run_lightly(options.folder) if light else load_run(options.folder)
+
+
+def _limits(run: KeptRun, guarantee: str | None) -> Limits:
     """The run's limits, or those of a guarantee that is asked for now.
 
     Raises:
@@ -200,7 +210,7 @@ def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _meaning(run: Run) -> str:
+def _meaning(run: KeptRun) -> str:
     """What the probabilities are."""
     if run.temperature is not None:
         return f"Probabilities are calibrated with the run's temperature {run.temperature:.2f}, fitted on validation."

@@ -126,7 +126,7 @@ def _frozen_outputs(
     device = choose_device(config.device)
     _, finish = split_transform(dataset.transform)
     batches = read_batches(
-        lambda place: dataset.grey_image(place[1], place[0]), places, size=config.batch_size, device=device
+        lambda place: dataset.grey_image(place[1], place[0]), places, size=config.batch_size, device=device.type
     )
     # delay: no bar flashes up for work that is over at once
     with tqdm(total=len(places), desc="features", unit="image", delay=2) as bar:

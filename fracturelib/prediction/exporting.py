@@ -106,8 +106,8 @@ def _largest_difference(run: Run, onnxruntime: ModuleType, file: Path) -> float:
     """Between the file's numbers and the network's own, in float32."""
     pictures = made_up_pictures(run.config.picture_side)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"pictures": pictures.numpy()})
+    (found,) = session.run(None, {"pictures": pictures})
     with torch.inference_mode():
-        raw = _Exported(run.model, None).eval()(pictures).double().numpy()
+        raw = _Exported(run.model, None).eval()(torch.from_numpy(pictures)).double().numpy()
     expected = raw if run.temperature is None else apply_temperature(raw, run.temperature)
     return float(np.abs(found - expected).max())

@@ -6,16 +6,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from math import isnan, nan
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torchvision.transforms import v2
 from tqdm import tqdm
 
 from fracturelib.catalog.naming import class_label
@@ -26,14 +24,15 @@ from fracturelib.images import FORMAT_NAMES, iterate_images
 from fracturelib.images.reading import read_picture
 from fracturelib.prediction.answers import Group, GroupAnswer, Limits, doubt_about
 from fracturelib.prediction.identity import IDS, Identities
-from fracturelib.runs import Run
-from fracturelib.runtime import choose_device, on_device, read_batches
+from fracturelib.runs import KeptRun
+from fracturelib.runs.network import Network
+from fracturelib.runtime import read_batches
 from fracturelib.runtime.processes import dealt, is_first, rank_and_size
-from fracturelib.transforms import eval_transform, split_transform
 from fracturelib.writing.verdicts import Answer, Doubt
 from fracturelib.writing.words import in_brackets
 
 NAMED_AT_MOST = 5  # files in one warning
+FEW = 32  # pictures; NumPy takes at most 0.1 s longer than torch to resize one, and torch takes some 3 s to load
 BATCH = {"cpu": 32, "mps": 64, "cuda": 256}  # images; a larger batch is no faster, and takes more memory
 
 
@@ -63,7 +62,7 @@ class Predicted(NamedTuple):
     study_id: str
 
 
-def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
+def predict_files(run: KeptRun, paths: Sequence[str | Path], *, strict: bool = False) -> pd.DataFrame:
     """P(fractured) for files and folders of X-rays without labels, as one table; see `predict_stream`.
 
     Returns:
@@ -73,7 +72,7 @@ def predict_files(run: Run, paths: Sequence[str | Path], *, strict: bool = False
 
 
 def predict_stream(
-    run: Run,
+    run: KeptRun,
     paths: Sequence[str | Path],
     *,
     strict: bool = False,
@@ -86,7 +85,7 @@ def predict_stream(
     """P(fractured) for files and folders of any size; rows are yielded before later files are listed.
 
     Args:
-        run: from `load_run`.
+        run: from `load_run`, or `load_run_lightly`.
         paths: image files, and folders that are searched through.
         strict: stop at a file that cannot be read, or ends early.
         limits: where answers change; default: those of the run.
@@ -110,16 +109,16 @@ def predict_stream(
     for path in paths if is_first() else []:
         next(iterate_images(path))  # raises before any work is done
     files = chain.from_iterable(map(iterate_images, paths))
-    device, troubles, any_read = choose_device(), _Troubles(), False
-    looker = _Looker(run, limits or run_limits(run), device)
+    network, troubles, any_read = run.network, _Troubles(), False
+    looker = _Looker(run, network, limits or run_limits(run))
     identities = Identities(paths, options=options)
 
     def read(file: Path) -> _Read:
         how = polarity or run.config.polarity
-        return _read_as_far_as_possible(file, looker.grey, side=run.config.picture_side, strict=strict, polarity=how)
+        return _read_as_far_as_possible(file, network.grey, side=run.config.picture_side, strict=strict, polarity=how)
 
     def look(files: Iterable[Path]) -> Iterator[tuple[_Read, Predicted | None, tuple[str, str]]]:
-        for batch in read_batches(read, files, size=BATCH[device.type], device=device):
+        for batch in read_batches(read, files, size=BATCH[network.device], device=network.device):
             rows = iter(looker.look([one for one in batch if one.image is not None], on_features))
             for one in batch:
                 row = None if one.image is None else next(rows)
@@ -127,7 +126,7 @@ def predict_stream(
 
     files = tqdm(files, "predicting", unit="image", delay=2)
     alone = rank_and_size()[1] == 1
-    for one, row, stored in look(files) if alone else dealt(look, files, size=BATCH[device.type]):
+    for one, row, stored in look(files) if alone else dealt(look, files, size=BATCH[network.device]):
         troubles.note(one, read=row is not None)
         ids = identities.shown(stored)
         row = row and row._replace(patient_id=ids[0], study_id=ids[1])
@@ -140,7 +139,15 @@ def predict_stream(
         troubles.report(nothing_left=not any_read)
 
 
-def run_limits(run: Run) -> Limits:
+def are_few(paths: Iterable[str | Path]) -> bool:
+    """Whether these files and folders hold at most `FEW` pictures; False where one is missing."""
+    try:
+        return len(list(islice(chain.from_iterable(map(iterate_images, paths)), FEW + 1))) <= FEW
+    except ImageError:
+        return False
+
+
+def run_limits(run: KeptRun) -> Limits:
     """Where the run's own answers change."""
     return Limits(run.threshold, run.record.get("limit"))
 
@@ -148,7 +155,7 @@ def run_limits(run: Run) -> Limits:
 class Groups:
     """Patients and studies of the files that were predicted; see `predict_stream`."""
 
-    def __init__(self, run: Run, limits: Limits | None = None) -> None:
+    def __init__(self, run: KeptRun, limits: Limits | None = None) -> None:
         self.rule = Combination(run.record.get("combination", Combination.HIGHEST))
         self._limits = limits or run_limits(run)
         self._groups: dict[str, dict[str, Group]] = {name: {} for name in IDS}
@@ -171,7 +178,7 @@ class _Read(NamedTuple):
     """A file that was tried: its grey image, uint8 (1, S, S), or what is wrong with it; and whether it ends early."""
 
     file: Path
-    image: torch.Tensor | None
+    image: NDArray[np.uint8] | None
     doubt: Doubt = Doubt.NONE
     problem: str = ""
     kind: str = ""
@@ -179,13 +186,10 @@ class _Read(NamedTuple):
 
 
 class _Looker:
-    """The run's network on a device, and what makes rows of its numbers."""
+    """The run's network, and what makes rows of its numbers."""
 
-    def __init__(self, run: Run, limits: Limits, device: torch.device) -> None:
-        steps, self._finish = split_transform(eval_transform(run.config))
-        self.grey = v2.Compose(steps)
-        self._run, self._limits, self._device = run, limits, device
-        run.model.to(device).eval()
+    def __init__(self, run: KeptRun, network: Network, limits: Limits) -> None:
+        self._run, self._network, self._limits = run, network, limits
 
     def look(
         self, usable: Sequence[_Read], on_features: Callable[[NDArray[np.float32]], None] | None
@@ -193,11 +197,11 @@ class _Looker:
         """One row per picture, without ids."""
         if not usable:
             return
-        grey = torch.stack([one.image for one in usable if one.image is not None])  # all of them; said for the types
-        features = self._features(grey)
+        grey = np.stack([one.image for one in usable if one.image is not None])  # all of them; said for the types
+        features = self._network.features(grey)
         if on_features is not None:
-            on_features(features.float().cpu().numpy())
-        raw = self._run.model.predict_proba(features).float().cpu().numpy()
+            on_features(features)
+        raw = self._network.probabilities(features)
         found = calibrated(pd.DataFrame({"probability": raw}), self._run.temperature)
         distances, doubts = self._compare(features, grey)
         for number, one in enumerate(usable):
@@ -208,12 +212,7 @@ class _Looker:
                 probability, call, answer = nan, "", (Answer.HUMAN, doubt)
             yield Predicted(str(one.file), probability, call, network, *answer, distances[number], "", "")
 
-    @torch.inference_mode()
-    def _features(self, grey: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, 1, S, S) → (B, F)."""
-        return self._run.model.features(self._finish(on_device(grey, self._device)))
-
-    def _compare(self, features: torch.Tensor, grey: torch.Tensor) -> tuple[list[float], list[Doubt]]:
+    def _compare(self, features: NDArray[np.float32], grey: NDArray[np.uint8]) -> tuple[list[float], list[Doubt]]:
         """Each picture's distance from the training pictures, and whether that speaks against it.
 
         A picture that lies farther away than most is looked at as a negative too: it is inverted if that lies nearer,
@@ -222,17 +221,23 @@ class _Looker:
         reference = self._run.reference
         if reference is None or reference.limit is None or reference.usual is None:
             return [nan] * len(grey), [Doubt.NONE] * len(grey)
-        distances = reference.distances(features.float().cpu().numpy())
+        distances = reference.distances(features)
         doubts = np.where(distances > reference.limit, Doubt.NOVEL, Doubt.NONE).astype(object)
         far = np.flatnonzero(distances > reference.usual)
         if len(far):
-            negatives = self._features(255 - grey[torch.from_numpy(far)]).float().cpu().numpy()
-            turned = reference.distances(negatives)
+            turned = reference.distances(self._network.features(255 - grey[far]))
             doubts[far[(turned < distances[far]) & (turned <= reference.limit)]] = Doubt.INVERTED
         return distances.tolist(), [Doubt(doubt) for doubt in doubts]
 
 
-def _read_as_far_as_possible(file: Path, grey: v2.Compose, *, side: int, strict: bool, polarity: str) -> _Read:
+def _read_as_far_as_possible(
+    file: Path,
+    grey: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    *,
+    side: int,
+    strict: bool,
+    polarity: str,
+) -> _Read:
     try:
         found = read_picture(file, target_side=side, strict=strict, polarity=polarity)
     except ImageError as error:

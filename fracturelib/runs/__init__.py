@@ -2,9 +2,11 @@
 
 from fracturelib.runs.folder import check_name, claimed, remove_leftovers
 from fracturelib.runs.reading import (
+    KeptRun,
     Run,
     learnt_pictures,
     load_run,
+    load_run_lightly,
     own_options,
     read_record,
     repeat_self_test,
@@ -26,11 +28,13 @@ __all__ = [
     "MODEL",
     "PREDICTIONS",
     "RECORD_FILE",
+    "KeptRun",
     "Run",
     "check_name",
     "claimed",
     "learnt_pictures",
     "load_run",
+    "load_run_lightly",
     "new_record",
     "own_options",
     "read_record",

@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from fracturelib.catalog import DataOptions
 from fracturelib.config import TrainConfig
-from fracturelib.errors import ConfigError, FracturelibError, RunError, RunWarning, WeightsError
+from fracturelib.errors import ConfigError, RunError, RunWarning
 from fracturelib.evaluation import calibrated, threshold_on
 from fracturelib.evaluation.similarity import Reference
 from fracturelib.files.places import found_from
-from fracturelib.model import FractureClassifier, build_model
+from fracturelib.images.squares import as_torch_resizes
 from fracturelib.runs import schema
+from fracturelib.runs.network import Network, OnnxNetwork, TorchNetwork
 from fracturelib.runs.pictures import PICTURES, among_learnt
 from fracturelib.runs.reference import FEATURES, TRAINING, VALIDATION, read_reference, read_validation
 from fracturelib.runs.selftest import SELF_TEST, SelfTest, run_self_test
-from fracturelib.runs.writing import ENGINE, MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
+from fracturelib.runs.writing import MODEL, PREDICTIONS, RECORD_FILE, RUN_FORMAT
 from fracturelib.runtime import choose_device, choose_precision
-from fracturelib.trunks.engine import RUNTIME, Engine
-from fracturelib.trunks.onnx_graphs import needed
+
+if TYPE_CHECKING:
+    from fracturelib.model import FractureClassifier
 
 FIRST_FORMAT = "fracturelib run 1"  # without hashes
 SECOND_FORMAT = "fracturelib run 2"  # its threshold and its predictions are on the scale of the network
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
+class KeptRun:
+    """What every finished run has, whoever computes its network.
 
     Attributes:
         folder: where it is kept.
         config: its settings; `data` is where the data set is now, as far as that is known.
         record: all of ``config.json``.
-        model: with the best weights, in eval mode.
-        history: one row per epoch.
-        metrics: all of ``metrics.json``: the test numbers of the day it was made.
     """
 
     folder: Path
     config: TrainConfig
     record: dict[str, Any]
-    model: FractureClassifier
-    history: pd.DataFrame
-    metrics: dict[str, Any]
+
+    @property
+    def network(self) -> Network:
+        """The network as `predict` uses it, ready on the device where it computes."""
+        raise NotImplementedError
 
     @property
     def threshold(self) -> float:
@@ -86,10 +84,49 @@ class Run:
         check_file(self.folder, self.record, VALIDATION)
         return read_validation(self.folder)
 
+
+@dataclass(frozen=True)
+class Run(KeptRun):
+    """A finished run.
+
+    Attributes:
+        folder, config, record: see `KeptRun`.
+        model: with the best weights, in eval mode.
+        history: one row per epoch.
+        metrics: all of ``metrics.json``: the test numbers of the day it was made.
+    """
+
+    folder: Path
+    config: TrainConfig
+    record: dict[str, Any]
+    model: FractureClassifier
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+
+    @property
+    def network(self) -> TorchNetwork:
+        """The model, which this moves to the best device that is here."""
+        return TorchNetwork(self.model.to(choose_device()).eval(), self.config)
+
     @property
     def repeats_here(self) -> bool:
         """Whether this machine computes in the run's precision, and so repeats its numbers."""
         return choose_precision(self.model.precision, choose_device(self.config.device)) == self.record.get("precision")
+
+
+@dataclass(frozen=True)
+class RunWithoutTorch(KeptRun):
+    """A finished run whose network onnxruntime computes: enough to predict with; see `load_run_lightly`."""
+
+    folder: Path
+    config: TrainConfig
+    record: dict[str, Any]
+    onnx: OnnxNetwork
+
+    @property
+    def network(self) -> OnnxNetwork:
+        """It always computes on the processor."""
+        return self.onnx
 
 
 def load_run(folder: str | Path) -> Run:
@@ -102,7 +139,32 @@ def load_run(folder: str | Path) -> Run:
     Warns:
         RunWarning: the run was made by an earlier version, and lacks what the sentence names.
     """
-    folder = Path(folder)
+    return _with_torch(*_opened(Path(folder)))
+
+
+def load_run_lightly(folder: str | Path) -> KeptRun:
+    """The same to predict a few pictures with: torch, which takes seconds to load, is left out where it is not needed.
+
+    It is needed unless onnxruntime computes the whole trunk, on a processor where NumPy can resize as torch does. Where
+    it is loaded already, as it is in each of several processes, it is used.
+
+    Raises:
+        RunError, WeightsError: as `load_run`; the trunk's own weights are not asked for where the engine holds them.
+    """
+    from fracturelib.runs.rebuilding import light_network
+
+    opened = _opened(Path(folder))
+    record, config, *_ = opened[1:]
+    whole_trunk = record.get("engine") and record["format"] == RUN_FORMAT and config.unfreeze == "head"
+    if "torch" in sys.modules or not whole_trunk or not as_torch_resizes():
+        return _with_torch(*opened)
+    network = light_network(Path(folder), record, config)
+    _check_numbers(Path(folder), record, network)
+    return RunWithoutTorch(Path(folder), config, record, network)
+
+
+def _opened(folder: Path) -> tuple[Path, dict[str, Any], TrainConfig, pd.DataFrame, dict[str, Any]]:
+    """Folder, record, settings, history and metrics of a finished run, all checked."""
     record = read_record(folder)
     if not (folder / MODEL).is_file():
         raise RunError(
@@ -120,25 +182,30 @@ def load_run(folder: str | Path) -> Run:
     )
     schema.check(metrics, schema.METRICS, folder / "metrics.json")
     history.attrs |= {"best_epoch": record["best_epoch"], "stopped_early": record["stopped_early"]}
-    model = _rebuild(config, record, folder)
-    _load_model(model, folder / MODEL)
-    if record.get("engine"):
-        model.engine = _load_engine(folder, record, model)
+    return folder, record, config, history, metrics
+
+
+def _with_torch(
+    folder: Path, record: dict[str, Any], config: TrainConfig, history: pd.DataFrame, metrics: dict[str, Any]
+) -> Run:
+    from fracturelib.runs.rebuilding import rebuilt_model
+
+    model = rebuilt_model(folder, record, config)
     if record["format"] == RUN_FORMAT:
-        _check_numbers(folder, record, model.eval())
-    return Run(folder, config, record, model.eval(), history, metrics)
+        _check_numbers(folder, record, TorchNetwork(model))
+    return Run(folder, config, record, model, history, metrics)
 
 
-def _check_numbers(folder: Path, record: dict[str, Any], model: FractureClassifier) -> None:
+def _check_numbers(folder: Path, record: dict[str, Any], network: Network) -> None:
     """Warn if the first picture of the self-test has another number here than where the run was made."""
     check_file(folder, record, SELF_TEST)
-    test = run_self_test(folder, record, model, count=1)
+    test = run_self_test(folder, record, network, count=1)
     if not test.passed:
         warnings.warn(
             f"this machine gives other numbers than the run {folder.name} had: its first test picture differs by "
             f"{test.difference:.2g}, and {test.tolerance:g} is allowed; `fracturelib doctor {folder}` says more",
             RunWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -155,7 +222,7 @@ def repeat_self_test(run: Run) -> SelfTest:
         if not (run.folder / name).is_file():
             raise RunError("a file of the run is missing", file=run.folder / name, cure="restore it from a copy")
         check_file(run.folder, run.record, name)
-    return run_self_test(run.folder, run.record, run.model)
+    return run_self_test(run.folder, run.record, TorchNetwork(run.model))
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -186,7 +253,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     finished = (path.parent / MODEL).is_file()
     schema.check(record, schema.RECORD | schema.FINISHED if finished else schema.RECORD, path)
     if found != FIRST_FORMAT and record.get("sha256") != schema.digest_of_record(record):
-        _changed(path)
+        raise not_its_own(path)
     return record if found == RUN_FORMAT else _from_before(record, path.parent.name)
 
 
@@ -200,7 +267,7 @@ def _from_before(record: dict[str, Any], name: str) -> dict[str, Any]:
     warnings.warn(
         f"the run {name} was made by an earlier version: {lacks}; train again under another --name to have that",
         RunWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     if "threshold" not in record:  # not finished
         return record
@@ -226,11 +293,12 @@ def check_file(folder: Path, record: dict[str, Any], name: str) -> None:
     hashes = record.get("files") or {}
     known = record["format"] != FIRST_FORMAT and (folder / name).is_file()
     if known and hashes.get(name) != schema.digest_of(folder / name):
-        _changed(folder / name)
+        raise not_its_own(folder / name)
 
 
-def _changed(path: Path) -> None:
-    raise RunError(
+def not_its_own(path: Path) -> RunError:
+    """The error for a file that is not the one which the run wrote."""
+    return RunError(
         f"{path.name} is not what this run wrote",
         file=path,
         cause="it is damaged, was edited, or is another run's",
@@ -258,64 +326,3 @@ def own_options(run: Run, *, keep_ids: bool = False) -> DataOptions:
     if asked.get("labels"):
         asked["labels"] = found_from(run.folder, asked.get("labels_place"), asked["labels"])
     return replace(DataOptions.from_dict(asked), keep_ids=keep_ids)
-
-
-def _rebuild(config: TrainConfig, record: dict[str, Any], folder: Path) -> FractureClassifier:
-    """The run's network with the very trunk that it was trained on."""
-    weights = record["weights"]
-    described = config.architecture.partition("file:")[2]
-    try:
-        if described:
-            place = found_from(folder, weights.get("place"), described)
-            model = build_model(replace(config, architecture=f"file:{place}"), weights="auto")
-        else:
-            model = build_model(config, weights=found_from(folder, weights.get("place"), weights["name"]))
-    except (ConfigError, WeightsError) as error:
-        error.add_note(f"(needed by the run {folder})")
-        raise
-    if model.origin.sha256 != weights["sha256"]:
-        raise RunError(
-            "the trunk's weights on this machine are not the ones that the run was trained on",
-            file=weights["path"] or folder / RECORD_FILE,
-            cause="the weights file was replaced, or another version of the libraries makes other random weights",
-            cure=f"bring back the weights with the fingerprint {weights['sha256'][:12]}…, or train again",
-        )
-    # What was computed in float32 is repeated so where there is bfloat16. The other way round it would be emulated, and
-    # take many times as long: then the numbers differ in the third digit.
-    if record.get("precision") == "float32":
-        model.precision = "float32"
-    return model
-
-
-def _load_engine(folder: Path, record: dict[str, Any], model: FractureClassifier) -> Engine:
-    """The engine that the run wrote, if it is that of this trunk; onnxruntime must be there."""
-    needed(RUNTIME)  # its absence is no fault of the run
-    check_file(folder, record, ENGINE)
-    try:
-        engine = Engine((folder / ENGINE).read_bytes())
-    except (FracturelibError, OSError) as error:
-        raise RunError(
-            f"{ENGINE} of this run cannot be used",
-            file=folder / ENGINE,
-            cause=f"it is missing or damaged ({' '.join(str(error).split())[:200]})",
-            cure="restore it from a copy, or train again under another --name",
-        ) from error
-    if engine.facts.get("frozen_sha256") != model.frozen_fingerprint() or engine.precision != record["precision"]:
-        _changed(folder / ENGINE)
-    return engine
-
-
-def _load_model(model: FractureClassifier, file: Path) -> None:
-    try:
-        state = load_file(file)
-        wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
-        if wrong:
-            raise KeyError(f"not finite: {', '.join(wrong)}")
-        model.load_trained_state(state)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise RunError(
-            "the run's model cannot be read",
-            file=file,
-            cause=f"it is damaged, or belongs to other settings ({str(error)[:200]})",
-            cure="restore the file from a copy, or train again under another --name",
-        ) from error

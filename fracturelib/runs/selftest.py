@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.numpy import load_file, save
 
-from fracturelib.config import TrainConfig
 from fracturelib.errors import RunError
 from fracturelib.files import replaced
-from fracturelib.model import FractureClassifier
-from fracturelib.transforms import eval_transform, split_transform
+from fracturelib.runs.network import Network
 
 SELF_TEST = "selftest.safetensors"
 # largest difference of a probability, by the precision of the run
@@ -39,26 +37,24 @@ class SelfTest(NamedTuple):
         return self.difference <= self.tolerance
 
 
-def made_up_pictures(side: int) -> torch.Tensor:
+def made_up_pictures(side: int) -> NDArray[np.uint8]:
     """Three pictures, uint8 (3, 1, S, S), in whole numbers only: a bar, a broken bar, and noise."""
     row, column = np.mgrid[:side, :side]
     middle = np.abs(column - side // 2)
     bar = np.where(middle < side // 6, 220 - 400 * middle // side, 20 + row * 20 // side)
     broken = np.where((row + column - side) ** 2 < side // 4, 30, bar)
     noise = np.random.default_rng(0).integers(0, 256, (side, side))
-    return torch.from_numpy(np.stack([bar, broken, noise]).astype(np.uint8))[:, None]
+    return np.stack([bar, broken, noise]).astype(np.uint8)[:, None]
 
 
-def write_self_test(folder: Path, model: FractureClassifier, side: int) -> None:
+def write_self_test(folder: Path, network: Network, side: int) -> None:
     """Write the pictures and what the network gives for each."""
     pictures = made_up_pictures(side)
     with replaced(folder / SELF_TEST) as partial:
-        partial.write_bytes(save({"pictures": pictures, "probabilities": _probabilities(model, pictures)}))
+        partial.write_bytes(save({"pictures": pictures, "probabilities": _probabilities(network, pictures)}))
 
 
-def run_self_test(
-    folder: Path, record: Mapping[str, Any], model: FractureClassifier, *, count: int | None = None
-) -> SelfTest:
+def run_self_test(folder: Path, record: Mapping[str, Any], network: Network, *, count: int | None = None) -> SelfTest:
     """Compare what the network gives for the first `count` pictures (all by default) with what it gave.
 
     Raises:
@@ -67,8 +63,8 @@ def run_self_test(
     try:
         kept = load_file(folder / SELF_TEST)
         pictures, probabilities = kept["pictures"][:count], kept["probabilities"][:count]
-        found = _probabilities(model, pictures)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        found = _probabilities(network, pictures)
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
         raise RunError(
             "the run's self-test cannot be read",
             file=folder / SELF_TEST,
@@ -76,12 +72,9 @@ def run_self_test(
             cure="restore it from a copy, or train again under another --name",
         ) from error
     tolerance = TOLERANCE.get(str(record.get("precision")), TOLERANCE["float32"])
-    return SelfTest(probabilities.double().numpy(), found.double().numpy(), tolerance)
+    return SelfTest(probabilities.astype(np.float64), found.astype(np.float64), tolerance)
 
 
-def _probabilities(model: FractureClassifier, pictures: torch.Tensor) -> torch.Tensor:
+def _probabilities(network: Network, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """One by one, as a single picture would be predicted."""
-    device = next(model.parameters()).device
-    _, finish = split_transform(eval_transform(TrainConfig()))  # what comes after the size is the same for all settings
-    found = [model.predict_proba(finish(picture[None]).to(device)) for picture in pictures]
-    return torch.cat(found).float().cpu()
+    return np.concatenate([network.probabilities(network.features(picture[None])) for picture in pictures])

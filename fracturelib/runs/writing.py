@@ -6,10 +6,9 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from safetensors.torch import save
 
 from fracturelib import __version__
 from fracturelib.catalog import DataOptions, about, describe, fingerprint
@@ -19,12 +18,14 @@ from fracturelib.evaluation.similarity import Reference
 from fracturelib.files import replaced, write_text
 from fracturelib.files.places import place_from, shareable
 from fracturelib.files.tables import write_table
-from fracturelib.model import FractureClassifier
 from fracturelib.runs.pictures import write_pictures
 from fracturelib.runs.reference import write_reference
 from fracturelib.runs.schema import digest_of, digest_of_record
 from fracturelib.runs.selftest import write_self_test
 from fracturelib.runtime import choose_device, choose_precision, describe_machine, library_versions
+
+if TYPE_CHECKING:
+    from fracturelib.model import FractureClassifier
 
 RUN_FORMAT = "fracturelib run 3"
 RECORD_FILE = "config.json"
@@ -91,12 +92,16 @@ def write_run(
     Returns:
         The record as written: with the SHA-256 of every file but itself and the checkpoint.
     """
+    from safetensors.torch import save
+
+    from fracturelib.runs.network import TorchNetwork
+
     for name, rows in (("history.csv", history), (PREDICTIONS, predictions)):
         write_table(rows, folder / name)
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_pictures(folder, table)
     write_reference(folder, reference, validation)
-    write_self_test(folder, model, record["config"]["image_size"])
+    write_self_test(folder, TorchNetwork(model), record["config"]["image_size"])
     if model.engine is not None:
         with replaced(folder / ENGINE) as partial:
             partial.write_bytes(model.engine.content)

@@ -13,6 +13,7 @@ import os
 import platform
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -100,14 +101,14 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def read_batches(
-    read: Callable[[Item], Result], items: Iterable[Item], *, size: int, device: torch.device
+    read: Callable[[Item], Result], items: Iterable[Item], *, size: int, device: str
 ) -> Iterator[list[Result]]:
-    """`read` of every item, in order, in lists of `size`, by as many threads as there are cores.
+    """`read` of every item, in order, in lists of `size`, by as many threads as there are cores, for a kind of device.
 
     A GPU works on one batch while the next is being read. A processor's cores are all needed for either, so there
     reading and computing take turns, each on all of them: side by side they would wait for each other.
     """
-    items, ahead = iter(items), int(device.type != "cpu")
+    items, ahead = iter(items), int(device != "cpu")
     waiting: collections.deque[list[Future[Result]]] = collections.deque()
     with ThreadPoolExecutor(available_cores()) as pool:
         try:
@@ -124,6 +125,14 @@ def read_batches(
 def available_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def computing_threads() -> int:
+    """How many threads torch computes with, asked without loading it; 0 stands for one per core."""
+    if "torch" in sys.modules:
+        return sys.modules["torch"].get_num_threads()
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 @contextlib.contextmanager

@@ -15,14 +15,18 @@ import tempfile
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
+from numpy.typing import NDArray
 
 from fracturelib.errors import FracturelibError
+from fracturelib.runtime import computing_threads
 from fracturelib.trunks.onnx_graphs import as_graph, needed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 RUNTIME = "onnxruntime"
 FACTS = "fracturelib engine"  # of the file's metadata
@@ -34,7 +38,7 @@ class Engine:
     """Images (B, 3, S, S) → float32 features (B, F), or maps (B, C, H, W), as a graph of ONNX computes them.
 
     A plain object, so that a module that holds it keeps its own parameters. It works with as many threads as torch had
-    when it was made.
+    when it was made. Where torch is not loaded, it stays so.
 
     Args:
         content: the bytes of an ONNX file that `float_engine` or `int8_engine` made.
@@ -50,7 +54,7 @@ class Engine:
     def __init__(self, content: bytes) -> None:
         runtime = needed(RUNTIME)
         options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
+        options.intra_op_num_threads, options.log_severity_level = computing_threads(), 4
         # a thread that waits for work keeps no core from those that read the next pictures
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -76,8 +80,14 @@ class Engine:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """The result is on the images' device; the work is always the processor's."""
-        (found,) = self._session.run([OUTPUT], {INPUT: images.detach().float().cpu().contiguous().numpy()})
-        return torch.from_numpy(found).to(images.device)
+        import torch
+
+        return torch.from_numpy(self.run(images.detach().float().cpu().contiguous().numpy())).to(images.device)
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same for arrays."""
+        (found,) = self._session.run([OUTPUT], {INPUT: images})
+        return found
 
     def __repr__(self) -> str:
         return f"Engine({self.precision}, {len(self.content) / 1e6:.1f} MB)"
@@ -138,11 +148,15 @@ class _Batches:
         self._left = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
+        import torch
+
         batch = list(itertools.islice(self._left, CALIBRATION_BATCH))
         return {INPUT: torch.stack(batch).numpy()} if batch else None
 
 
 def _graph(network: nn.Module, side: int, called: str) -> Any:
+    import torch
+
     example = torch.zeros(1, 3, side, side)
     return as_graph(network, example, input_name=INPUT, output_name=OUTPUT, called=called)
 

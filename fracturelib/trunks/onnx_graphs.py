@@ -8,12 +8,13 @@ import tempfile
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from fracturelib.errors import FracturelibError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 OPSET = 17
 
@@ -40,6 +41,8 @@ def as_graph(network: nn.Module, example: torch.Tensor, *, input_name: str, outp
     Raises:
         FracturelibError: the package onnx is missing, or the network does something that ONNX has no word for.
     """
+    import torch
+
     onnx: ModuleType = needed("onnx")
     logger = logging.getLogger("torch.onnx")
     usual = logger.level
