@@ -7,8 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from fracturelib.catalog.naming import NO_SPLIT, UNKNOWN, class_name
 from fracturelib.config import CLASS_NAMES, SPLITS
@@ -65,7 +64,8 @@ def group_numbers(table: pd.DataFrame, by: str = "source_id") -> np.ndarray:
     known = others >= 0
     n_sources, n_all = sources.max(initial=-1) + 1, sources.max(initial=-1) + others.max(initial=-1) + 2
     edges = (np.ones(known.sum()), (sources[known], n_sources + others[known]))
-    component = connected_components(coo_array(edges, shape=(n_all, n_all)), directed=False)[1]
+    joined = scipy.sparse.coo_array(edges, shape=(n_all, n_all))
+    component = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
     return pd.factorize(component[sources])[0]
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
 
 from fracturelib.evaluation.intervals import units_of, wilson_interval
 from fracturelib.evaluation.metrics import CALIBRATION_BINS, calibration_bin, check_predictions
@@ -83,7 +82,7 @@ def calibration_table(labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFra
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
     """Probabilities with their logits divided by the temperature: above 1 they move towards 0.5."""
-    return expit(logit(np.clip(probabilities, _EDGE, 1 - _EDGE)) / temperature)
+    return scipy.special.expit(scipy.special.logit(np.clip(probabilities, _EDGE, 1 - _EDGE)) / temperature)
 
 
 def calibrated(predictions: pd.DataFrame, temperature: float | None) -> pd.DataFrame:
@@ -149,7 +148,7 @@ def fit_temperature(validation: pd.DataFrame) -> float:
     """
     truth, chance = validation_arrays(validation, "the temperature")
     sign = np.where(truth == 1, -1, 1)
-    logits = logit(np.clip(chance, _EDGE, 1 - _EDGE))
+    logits = scipy.special.logit(np.clip(chance, _EDGE, 1 - _EDGE))
     lowest = max(0.05, np.abs(logits).max() / _LARGEST_LOGIT)
 
     def log_loss(log_temperature: float) -> float:

@@ -39,7 +39,7 @@ class Reference:
     usual: float | None = None
     gaussian: tuple[Array, Array] | None = None
 
-    def distances(self, features: Array) -> Array:
+    def distances(self, features: NDArray[np.floating]) -> Array:
         """How far each picture (n, F) lies from the training pictures (n,)."""
         centre, precision = self._known_gaussian
         away = scaled(features) - centre
@@ -88,7 +88,7 @@ def make_reference(table: pd.DataFrame, features: Array, validation: Array) -> R
     return replace(reference, limit=limit, usual=usual)
 
 
-def scaled(features: Array) -> Array:
+def scaled(features: NDArray[np.floating]) -> Array:
     """The rows (n, F) scaled to length 1."""
-    features = np.asarray(features, dtype=np.float64)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    rows = np.asarray(features, dtype=np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
