@@ -43,6 +43,7 @@ from fracturelib.images import iterate_images
 from fracturelib.images.reading import read_picture
 from fracturelib.loaders import Loaders, RadiographDataset, make_loader, make_loaders
 from fracturelib.model import build_model
+from fracturelib.pipeline import train_run
 from fracturelib.prediction import predict_files
 from fracturelib.prediction.engines import give_engine
 from fracturelib.runs import Run
@@ -203,22 +204,23 @@ def stage_rows(run: Run, files: list[Path], pairs: int) -> list[dict]:
 
     At best means that every core is busy all the time: reading and the trunk share the cores, none waits.
     """
-    side, (steps, _) = run.config.picture_side, split_transform(eval_transform(run.config))
+    side, (steps, finish) = run.config.picture_side, split_transform(eval_transform(run.config))
     shrink, found = (
         v2.Compose(steps),
-        {name: [] for name in ("decoding", "resizing", "trunk and head", "all of predict")},
+        {name: [] for name in ("decoding", "resizing", "normalising", "trunk and head", "all of predict")},
     )
-    batch = torch.zeros(len(files), 3, side, side).contiguous(memory_format=torch.channels_last)
     for _ in range(pairs):
         took, pictures = processor_ms(lambda: [read_picture(file, target_side=side) for file in files])
         found["decoding"].append(took / len(files))
-        took, _ = processor_ms(lambda pictures=pictures: [shrink(picture.grey) for picture in pictures])
+        took, greys = processor_ms(lambda pictures=pictures: [shrink(picture.grey) for picture in pictures])
         found["resizing"].append(took / len(files))
-        took, _ = processor_ms(lambda: [run.model.predict_proba(part) for part in batch.split(32)])
+        took, images = processor_ms(lambda greys=greys: [finish(part) for part in torch.stack(greys).split(32)])
+        found["normalising"].append(took / len(files))
+        took, _ = processor_ms(lambda images=images: [run.model.predict_proba(part) for part in images])
         found["trunk and head"].append(took / len(files))
         found["all of predict"].append(processor_ms(lambda: predict_files(run, files))[0] / len(files))
-    read, trunk = (np.array(found[name]) for name in ("decoding", "trunk and head"))
-    best = (trunk / (trunk + read + found["resizing"])).tolist()
+    stages = np.array([found[name] for name in ("trunk and head", "decoding", "resizing", "normalising")])
+    best = (stages[0] / stages.sum(axis=0)).tolist()
     rows = [ratios(f"predict in int8, ms of a processor per picture: {what}", took, 0) for what, took in found.items()]
     return [*rows, ratios("predict in int8: share of the bare trunk's speed that reading leaves at best", best, 0)]
 
@@ -313,6 +315,35 @@ def start_rows(repeats: int) -> list[dict]:
     ]
 
 
+def cold_rows(loaders: Loaders, picture: Path, repeats: int, place: Path) -> list[dict]:
+    """`predict` of one file in a new process, by a run of torch and by one of onnxruntime, in turns."""
+    table = pd.concat([loader.dataset.table for loader in loaders])
+    for path in table["path"]:
+        (place / "small" / path).parent.mkdir(parents=True, exist_ok=True)
+        os.link(loaders.train.dataset.root / path, place / "small" / path)
+    commands = {"import torch, torchvision": ["-c", "import torch, torchvision"]}
+    for kind, precision in (("torch float32", "float32"), ("onnxruntime int8", "int8")):
+        config = replace(CONFIG, data=str(place / "small"), epochs=1, views=1, precision=precision)
+        run = train_run(config, folder=place / kind.replace(" ", "-")).folder
+        commands[f"predict FILE, {kind}"] = ["-m", "fracturelib.cli", "predict", str(run), str(picture)]
+    wall: dict[str, list[float]] = {what: [] for what in commands}
+    busy: dict[str, list[float]] = {what: [] for what in commands}
+    for _ in range(repeats):
+        for what, command in commands.items():
+            before = children_seconds()
+            wall[what].append(timed(subprocess.run, [sys.executable, *command], capture_output=True, check=True)[0])
+            busy[what].append(children_seconds() - before)
+    rows = [ratios(f"cold start, {what}: seconds", took, 0) for what, took in wall.items()]
+    rows += [ratios(f"cold start, {what}: seconds of a processor", took, 0) for what, took in busy.items()]
+    return [{**one, "bar": ""} for one in rows]
+
+
+def children_seconds() -> float:
+    """Seconds that all cores together spent on processes which this one started and which have ended."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
 def few(root: Path, counts: dict[str, int]) -> Loaders:
     """Loaders over a balanced part of each split."""
     table = read_catalog(root)
@@ -354,6 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows += precision_rows(loaders)
             rows += prediction_rows(files, 1 if quick else 7)
             rows += gpu_rows(loaders, files, 1 if quick else 5)
+            rows += cold_rows(loaders, files[0], 3 if quick else 7, place)
             rows += memory_rows(root, (200, 1000) if quick else (1000, 100_000), place)
     if not settings.engines:
         rows += start_rows(3 if quick else 7)

@@ -107,7 +107,10 @@ def split_transform(transform: Callable) -> tuple[list[Callable], Callable]:
     if _to_three_channels not in steps:
         return [transform], torch.nn.Identity()
     place = steps.index(_to_three_channels)
-    return steps[:place], v2.Compose(steps[place:])
+    still, rest = steps[:place], steps[place + 1 :]
+    if rest and type(rest[0]) is v2.ToDtype:  # the same numbers for less work: bytes become floats once, not thrice
+        return still, v2.Compose([rest[0], _to_three_channels, *rest[1:]])
+    return still, v2.Compose([_to_three_channels, *rest])
 
 
 def apply_steps(steps: Sequence[Callable], radiograph: np.ndarray, randomness: AbstractContextManager) -> torch.Tensor:

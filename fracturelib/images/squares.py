@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+TOGETHER = 16  # columns of the square in one matrix product
 AVX2 = 11  # CV_CPU_AVX2 of OpenCV
 LARGEST_WEIGHT, MOST_BITS = 1 << 15, 22  # of torch's weights, which are 16 bits wide
 
@@ -67,7 +68,12 @@ def as_torch_resizes() -> bool:
 def _along_rows(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """uint8 (H, W) → (H, side)."""
     weights, bits = _weights(picture.shape[1], side)
-    sums = picture.astype(np.float64) @ weights  # (H, side), whole numbers
+    parts = []
+    for group in np.array_split(np.arange(side), -(-side // TOGETHER)):
+        seen = np.flatnonzero(weights[:, group].any(axis=1))  # neighbours see few pixels, so that little is multiplied
+        part = slice(seen[0], seen[-1] + 1)
+        parts.append(picture[:, part].astype(np.float64) @ weights[part, group])
+    sums = np.concatenate(parts, axis=1)  # (H, side), whole numbers
     return np.clip(np.floor((sums + (1 << bits - 1)) / (1 << bits)), 0, 255).astype(np.uint8)
 
 

@@ -128,11 +128,11 @@ def available_cores() -> int:
 
 
 def computing_threads() -> int:
-    """How many threads torch computes with, asked without loading it; 0 stands for one per core."""
+    """How many threads torch computes with, or would compute with, asked without loading it."""
     if "torch" in sys.modules:
         return sys.modules["torch"].get_num_threads()
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() else 0
+    return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
 @contextlib.contextmanager
