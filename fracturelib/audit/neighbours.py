@@ -21,7 +21,7 @@ from fracturelib.runtime import available_cores
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
 EXACT = 5_000  # pictures up to which every vector is compared with every other
 PATIENCE = 20_000  # pictures up to which this takes seconds, without the index
-CELLS, PROBED = 2, 24  # cells per square root of the number of pictures; cells that a query looks into
+CELLS, PROBED = 2, 48  # cells per square root of the number of pictures; cells that a query looks into
 AT_ONCE = 2048  # vectors that are looked for together
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 

@@ -1,8 +1,8 @@
 """Do two files show the same radiograph? One picture is laid on the other, and their fine structure is compared.
 
 Two wrists in the same pose look alike, and both may carry the same letter "R"; but no turning and stretching brings the
-trabeculae and edges of one onto those of the other. The map comes from keypoints by RANSAC (Fischler and Bolles,
-Communications of the ACM 24 (1981), 381–395), the verdict from the correlation over the common anatomy.
+trabeculae and edges of one onto those of the other. The map comes from keypoints (see `maps`), the verdict from the
+correlation over the common anatomy.
 
 A high correlation alone proves little where there is little to see: along a smooth shaft one tibia fits another as well
 here as a little further down. So the misfit that is left is held against the misfit that a small shift would make, in
@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
+from fracturelib.audit.maps import agreeing, candidate_maps, matching, plausible
 from fracturelib.audit.pictures import (
     GRAIN,
-    MIRRORED,
     NOTHING,
     SIDE,
     Form,
@@ -27,7 +27,6 @@ from fracturelib.audit.pictures import (
     describe_picture,
     inverse,
     shrink,
-    unit_descriptors,
 )
 from fracturelib.audit.reading import Read
 
@@ -38,18 +37,11 @@ from fracturelib.audit.reading import Read
 SAME, WHOLE, LARGEST_MISFIT, LARGEST_MISFIT_OF_PART = 0.9, 0.9, 0.8, 0.4
 # A copy with changed local contrast, coarse JPEG blocks or a painted mark correlates less, and fits as sharply.
 ALTERED = 0.8
-FEWEST_POINTS = 6  # keypoints that must agree on one map
 REFINING = {6: 0.45, 30: 0.65}  # steps by which a map is refined before it is given up, from which correlation on
 DIRECTIONS = 8  # of those shifts
 COARSE, HOPELESS = 2, 0.4  # of a first look: every so many pixels; correlation below which a map is dropped
 LEAST_OVERLAP = 0.5  # of the smaller anatomy
-MATCH = 0.75  # least similarity of two keypoints that are taken for the same place
-TOLERANCE = 3.0  # pixels at which a keypoint still agrees with the map
-DRAWS = 500  # of two keypoints by RANSAC: where one in ten is right, five of the draws are
 LEAST_AREA = 1200  # pixels of common anatomy
-SCALES = (0.4, 2.5)  # a copy is not made more than so much smaller or larger, after the long sides were made equal
-_BEFORE, _AFTER = np.arange(36) - 1, (np.arange(36) + 1) % 36  # neighbours in a circle of 36 steps
-STRETCH = 1.4  # and not stretched by more than this; pictures are compared squeezed into a square as well
 
 
 @dataclass(frozen=True)
@@ -101,18 +93,20 @@ def compare_either_way(one: Read, other: Read) -> Evidence | None:
 def best_fit(one: Picture, other: Picture, *, form: Form = Form.AS_IT_IS) -> tuple[Evidence, np.ndarray] | None:
     """As `compare`, with the map (2, 3) from the pixels of `one` to those of `other`, both of `SIDE`."""
     mirrored, inverted = form is Form.MIRRORED, form is Form.INVERTED
+    matches = matching(one, other, form)
+    maps = candidate_maps(one, other, matches, form=form)
+    if not maps:
+        return None
     one = inverse(one) if inverted else one
-    matches = _matches(one, other, mirrored)
-    maps = candidate_maps(one, other, matches, mirrored=mirrored)
     laid = _Overlay(one, other, step=COARSE)
     coarse = [laid.correlate(mapping)[0] for mapping in maps]
     for place in np.argsort(coarse)[::-1]:
         if coarse[place] < HOPELESS:
             break
         settled = _settle(_Overlay(one, other), maps[place])
-        if settled is not None and _plausible(settled[0], mirrored):
+        if settled is not None and plausible(settled[0], mirrored=mirrored):
             fit, correlation, overlap = settled
-            points = _agreeing(one, other, fit, *matches)
+            points = agreeing(one, other, fit, *matches)
             return Evidence(correlation, overlap, points, *_turn_and_scale(fit, mirrored), mirrored, inverted), fit
     return None
 
@@ -161,73 +155,6 @@ def lay_on(one: np.ndarray, other: np.ndarray, *, cells: int = 6) -> np.ndarray 
     field = max(height, width) / cells
     rows, columns = np.indices((height, width)) // field
     return np.where((rows + columns) % 2 == 0, moved, small[1]).astype(np.uint8)
-
-
-def candidate_maps(
-    one: Picture, other: Picture, matches: tuple[np.ndarray, np.ndarray], *, mirrored: bool = False
-) -> list[np.ndarray]:
-    """Maps (2, 3) from the pixels of `one` to those of `other` that `matches` suggest, none where there are too few.
-
-    The first is the similarity that most matches agree on. On a long bone's shaft keypoints look alike, and they tell
-    the direction better than the place; so the commonest turns about the middle are tried too, the way most copies are
-    made.
-    """
-    here, there = matches
-    if len(here) < FEWEST_POINTS:
-        return []
-    flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
-    # A similarity needs two keypoints, an affine map three: with few true matches it is found far more often.
-    mapping, agree = cv2.estimateAffinePartial2D(
-        one.points[here] @ flip, other.points[there], method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=DRAWS
-    )
-    maps = []
-    if mapping is not None and int(agree.sum()) >= FEWEST_POINTS:
-        maps.append(np.hstack([mapping[:, :2] @ flip, mapping[:, 2:]]))
-    angles = 180 - one.angles if mirrored else one.angles
-    for degrees in _commonest_turns(other.angles[there] - angles[here]):
-        maps.append(_about_the_middle(one, other, degrees, flip))
-    return [mapping for mapping in maps if _plausible(mapping, mirrored)]
-
-
-def _matches(one: Picture, other: Picture, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of keypoints in `one` and in `other` that are most similar to each other, both (m,)."""
-    if min(len(one.points), len(other.points)) < FEWEST_POINTS:
-        return np.zeros(0, int), np.zeros(0, int)
-    here = unit_descriptors(one)
-    similar = (here[:, MIRRORED] if mirrored else here) @ unit_descriptors(other).T  # (k, l)
-    every, best = np.arange(len(similar)), similar.argmax(axis=1)
-    back = np.ascontiguousarray(similar.T).argmax(axis=1)
-    rows = np.flatnonzero((back[best] == every) & (similar[every, best] > MATCH))
-    return rows, best[rows]
-
-
-def _agreeing(one: Picture, other: Picture, mapping: np.ndarray, here: np.ndarray, there: np.ndarray) -> int:
-    """How many matches the map brings together."""
-    moved = one.points[here] @ mapping[:, :2].T + mapping[:, 2]
-    return int((np.linalg.norm(moved - other.points[there], axis=1) < TOLERANCE).sum())
-
-
-def _commonest_turns(differences: np.ndarray) -> list[float]:
-    """The two commonest of some angles, in degrees, each the mean of a peak of their histogram."""
-    turns, found = differences % 360, []
-    for _ in range(2):
-        counts = np.bincount((turns // 10).astype(int), minlength=36)[:36]
-        wide = counts + counts[_BEFORE] + counts[_AFTER]
-        if wide.max() < FEWEST_POINTS:
-            break
-        from_peak = (turns - (wide.argmax() * 10 + 5) + 180) % 360 - 180
-        near = np.abs(from_peak) <= 15
-        found.append(float(wide.argmax() * 10 + 5 + np.median(from_peak[near])))
-        turns = turns[~near]
-    return found
-
-
-def _about_the_middle(one: Picture, other: Picture, degrees: float, flip: np.ndarray) -> np.ndarray:
-    """The map (2, 3) that turns `one`, or its mirror image, about its middle and puts this on the middle of `other`."""
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    linear = np.array([[cos, -sin], [sin, cos]]) @ flip
-    middles = [(np.array(picture.structure.shape[::-1]) - 1) / 2 for picture in (one, other)]
-    return np.column_stack([linear, middles[1] - linear @ middles[0]])
 
 
 class _Overlay:
@@ -284,14 +211,6 @@ def _anatomy(structure: np.ndarray) -> np.ndarray:
 def _determinant(mapping: np.ndarray) -> float:
     (a, b), (c, d) = mapping[:, :2].tolist()
     return a * d - b * c
-
-
-def _plausible(mapping: np.ndarray, mirrored: bool) -> bool:
-    (a, b), (c, d) = mapping[:, :2].tolist()
-    turn, bend = np.hypot(a + d, c - b) / 2, np.hypot(a - d, c + b) / 2
-    large, small = turn + bend, abs(turn - bend)  # the singular values
-    flips = bend > turn
-    return bool(flips == mirrored and small > SCALES[0] and large < SCALES[1] and large < STRETCH * small)
 
 
 def _turn_and_scale(mapping: np.ndarray, mirrored: bool) -> tuple[float, float]:

@@ -26,10 +26,13 @@ from fracturelib.files import replaced
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from
 FEWEST_SAMPLED = 4 * WORDS  # keypoints; below it every pair is a candidate
-PROJECTED = 128  # numbers that are left of a signature's WORDS * SHORT where there are many pictures
+# Numbers that are left of a signature's WORDS * SHORT where there are many pictures. Among 10,000 synthetic ones, an
+# exact search brings 0.946 of the pairs of copies together by 128 numbers, 0.978 by 256, 0.988 by 384, 0.995 by all.
+PROJECTED = 384
 OUTGROWN = 2  # times as many pictures as the words were learnt from: they are learnt again
 TOGETHER = 128  # pictures that a worker sums up at once
 VECTORS = "vectors.npz"
+BY = f"{METHOD} {WORDS} {SHORT} {PROJECTED}"  # what other numbers summed up is not taken over
 
 
 class Words(NamedTuple):
@@ -117,7 +120,7 @@ def _load(folder: Path, count: int) -> tuple[Words, dict[bytes, np.ndarray]] | N
     try:
         with np.load(folder / VECTORS) as kept:
             words = Words(*(kept[name] for name in Words._fields))
-            if str(kept["method"]) != METHOD or count > OUTGROWN * int(words.learnt):
+            if str(kept["method"]) != BY or count > OUTGROWN * int(words.learnt):
                 return None
             keys = [key.tobytes() for key in kept["keys"]]
             return words, dict(zip(keys, kept["vectors"], strict=True))
@@ -130,7 +133,7 @@ def _save(folder: Path, words: Words, pictures: Pictures, vectors: np.ndarray) -
     with replaced(before) as partial, partial.open("wb") as stream:
         np.savez(
             stream,
-            method=np.array(METHOD),
+            method=np.array(BY),
             keys=np.frombuffer(b"".join(pictures.keys), np.uint8).reshape(len(pictures.keys), -1),
             vectors=vectors,
             **words._asdict(),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fracturelib.audit import registration
+from fracturelib.audit import maps, registration
 from fracturelib.audit.pictures import METHOD, Form
 from fracturelib.audit.registration import Evidence
 
@@ -67,9 +67,11 @@ class Verdicts:
 
 def _version() -> bytes:
     """All that a verdict depends on beside the pictures: thresholds, and who computes."""
-    names = [name for name in vars(registration) if name.isupper() and not name.startswith("_")]
+    values = {**vars(maps), **vars(registration)}
     by = [METHOD, importlib.metadata.version("opencv-python-headless")]
-    return "\n".join([*by, *(f"{name} {getattr(registration, name)}" for name in sorted(names))]).encode()
+    return "\n".join(
+        [*by, *(f"{name} {values[name]}" for name in sorted(values) if name.isupper() and name[0] != "_")]
+    ).encode()
 
 
 def _evidence(values: Sequence[float]) -> Evidence:
