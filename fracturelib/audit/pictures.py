@@ -12,9 +12,12 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
-METHOD = "7"  # of this package; what another one found is not taken over
+METHOD = "8"  # of this package; what another one found is not taken over
 SIDE = 192  # pixels of the long side at which pictures are compared
-KEYPOINTS = 200  # of a picture, the strongest ones
+# Pixels of the long side at which keypoints are looked for, and how many are kept, the strongest ones. This is most of
+# the time of a file; 192 pixels and 200 keypoints take a third longer, and bring 0.978 of the pairs of copies together
+# that were planted among 160 FracAtlas pictures in place of 0.976, and 0.996 of the wrist set's in place of all.
+KEYPOINT_SIDE, KEYPOINTS = 144, 160
 BLACK = 3  # grey values up to here are filled corners or empty ground
 MARGIN = 4  # pixels beside black ground and borders where a rotation leaves its traces
 GRAIN = 4.0  # pixels: structure is what differs from its surroundings of this radius
@@ -59,16 +62,19 @@ class Picture:
 def describe_picture(pixels: np.ndarray) -> Picture:
     """Keypoints and fine structure of a radiograph, uint8 (H, W), of any size."""
     small = shrink(pixels, SIDE)
-    contrasted = cv2.createCLAHE(6.0, (6, 6)).apply(small)
+    contrasted = shrink(cv2.createCLAHE(6.0, (6, 6)).apply(small), KEYPOINT_SIDE)
     finder = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.002, edgeThreshold=30)
     keypoints, descriptors = finder.detectAndCompute(contrasted, None)
     if descriptors is None:
         nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros((0, 128), np.uint8)
         return Picture(*nothing, _structure(small))
     shares = descriptors[:KEYPOINTS] / np.maximum(descriptors[:KEYPOINTS].sum(axis=1, keepdims=True), 1e-6)
-    points = np.array([keypoint.pt for keypoint in keypoints[:KEYPOINTS]], np.float32)
+    larger = np.array(small.shape[::-1]) / contrasted.shape[::-1]
+    points = (np.array([keypoint.pt for keypoint in keypoints[:KEYPOINTS]], np.float32) + 0.5) * larger - 0.5
     angles = np.array([keypoint.angle for keypoint in keypoints[:KEYPOINTS]], np.float32)
-    return Picture(points, angles, np.minimum(np.sqrt(shares) * 512, 255).astype(np.uint8), _structure(small))
+    return Picture(
+        points.astype(np.float32), angles, np.minimum(np.sqrt(shares) * 512, 255).astype(np.uint8), _structure(small)
+    )
 
 
 def inverse(picture: Picture) -> Picture:

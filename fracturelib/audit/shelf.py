@@ -1,7 +1,7 @@
 """`Shelf`: what was found in each file, kept on disk, so that no file is read twice and memory stays small.
 
 One file, `pictures.bin`, to which records are added: what is small of a file, then its `Picture` and, where it has one,
-the picture squeezed into a square, some 65 kB each. A record that a kill cut short is dropped when the shelf is opened.
+the picture squeezed into a square, some 60 kB each. A record that a kill cut short is dropped when the shelf is opened.
 It is read with ordinary reads: a memory map would count every page that was touched as memory of this process.
 """
 
