@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,8 @@ from fracturelib.audit.pictures import METHOD
 from fracturelib.audit.reading import FILES_AT_ONCE, appearance_names, read_all
 from fracturelib.audit.shelf import PICTURES, DamagedShelf, Shelf, file_keys
 from fracturelib.errors import DataWarning
-from fracturelib.files import MARK, replaced
+from fracturelib.files import MARK
+from fracturelib.files.arrays import read_arrays, write_arrays
 from fracturelib.files.locks import exclusive
 from fracturelib.images import Polarity
 from fracturelib.runtime.processes import spread
@@ -105,15 +105,12 @@ def _read_all(files: Files, shelf: Shelf, keys: Sequence[bytes], *, progress: bo
 
 def load(file: Path, hashes: Sequence[str]) -> Findings | None:
     """The findings in `file`, if they are about files with these hashes, in this order; None otherwise."""
-    try:
-        with np.load(file) as kept:
-            if str(kept["key"]) != _key(hashes):
-                return None
-            links = pd.DataFrame({name: kept[f"link {name}"] for name in LINK_COLUMNS})
-            appearance = pd.DataFrame(kept["appearance"], columns=kept["appearance names"].astype(object))
-            return Findings(kept["rows"], Copies(kept["groups"], links.astype({"how": object})), appearance, [])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, damaged, or of another version
+    kept = read_arrays(file, key=_key(hashes))
+    if kept is None:
         return None
+    links = pd.DataFrame({name: kept[f"link {name}"] for name in LINK_COLUMNS})
+    appearance = pd.DataFrame(kept["appearance"], columns=kept["appearance names"].astype(object))
+    return Findings(kept["rows"], Copies(kept["groups"], links.astype({"how": object})), appearance, [])
 
 
 def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
@@ -126,15 +123,15 @@ def save(findings: Findings, file: Path, hashes: Sequence[str]) -> None:
     }
     arrays["appearance names"] = np.array(findings.appearance.columns, dtype=str)
     arrays = {MARK: np.array(0)} | arrays  # first, so that the file is known as ours
-    with replaced(file) as partial, partial.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            **arrays,
-            key=np.array(_key(hashes)),
-            rows=findings.rows,
-            groups=findings.copies.groups,
-            appearance=findings.appearance.to_numpy(np.float32),
-        )
+    write_arrays(
+        file,
+        compress=True,
+        **arrays,
+        key=_key(hashes),
+        rows=findings.rows,
+        groups=findings.copies.groups,
+        appearance=findings.appearance.to_numpy(np.float32),
+    )
 
 
 def _key(hashes: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from fracturelib.audit.pictures import METHOD, Form
 from fracturelib.errors import FracturelibWarning
-from fracturelib.files import replaced
+from fracturelib.files.arrays import read_arrays, write_arrays
 from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
@@ -109,24 +108,20 @@ class Neighbours:
 
     def _load(self, name: str) -> tuple[list[bytes], Lists] | None:
         """The kept keys and lists; None where there are none, or of other signatures."""
-        try:
-            with np.load(self.file) as kept:
-                if str(kept["name"]) != name or str(kept["method"]) != METHOD:
-                    return None
-                return [key.tobytes() for key in kept["keys"]], Lists(kept["rows"], kept["distances"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or damaged
+        kept = read_arrays(self.file, name=name, method=METHOD)
+        if kept is None:
             return None
+        return [key.tobytes() for key in kept["keys"]], Lists(kept["rows"], kept["distances"])
 
     def _save(self, lists: Lists, name: str, keys: Sequence[bytes]) -> None:
-        with replaced(self.file) as partial, partial.open("wb") as stream:
-            np.savez(
-                stream,
-                name=np.array(name),
-                method=np.array(METHOD),
-                keys=np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
-                rows=lists.rows.astype(np.int32),
-                distances=lists.distances,
-            )
+        write_arrays(
+            self.file,
+            name=name,
+            method=METHOD,
+            keys=np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
+            rows=lists.rows.astype(np.int32),
+            distances=lists.distances,
+        )
 
 
 def _look_among(found: Vectors, lists: Lists, stale: np.ndarray, added: np.ndarray) -> Iterator[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import zipfile
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from fracturelib.audit.candidates import Signatures
 from fracturelib.audit.pictures import INVERTED, METHOD, MIRRORED, Picture, unit_descriptors
 from fracturelib.audit.pool import in_order
 from fracturelib.audit.shelf import Pictures, Place, picture_at
-from fracturelib.files import replaced
+from fracturelib.files.arrays import read_arrays, write_arrays
 
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from
@@ -117,27 +116,21 @@ def _learn(pictures: Pictures, *, project: bool) -> Words | None:
 
 def _load(folder: Path, count: int) -> tuple[Words, dict[bytes, np.ndarray]] | None:
     """The words and the vectors by key that are kept; None where there are none, or too few by now."""
-    try:
-        with np.load(folder / VECTORS) as kept:
-            words = Words(*(kept[name] for name in Words._fields))
-            if str(kept["method"]) != BY or count > OUTGROWN * int(words.learnt):
-                return None
-            keys = [key.tobytes() for key in kept["keys"]]
-            return words, dict(zip(keys, kept["vectors"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):  # absent, or damaged
+    kept = read_arrays(folder / VECTORS, method=BY)
+    if kept is None or count > OUTGROWN * int(kept["learnt"]):
         return None
+    keys = [key.tobytes() for key in kept["keys"]]
+    return Words(*(kept[name] for name in Words._fields)), dict(zip(keys, kept["vectors"], strict=True))
 
 
 def _save(folder: Path, words: Words, pictures: Pictures, vectors: np.ndarray) -> None:
-    before = folder / VECTORS
-    with replaced(before) as partial, partial.open("wb") as stream:
-        np.savez(
-            stream,
-            method=np.array(BY),
-            keys=np.frombuffer(b"".join(pictures.keys), np.uint8).reshape(len(pictures.keys), -1),
-            vectors=vectors,
-            **words._asdict(),
-        )
+    write_arrays(
+        folder / VECTORS,
+        method=BY,
+        keys=np.frombuffer(b"".join(pictures.keys), np.uint8).reshape(len(pictures.keys), -1),
+        vectors=vectors,
+        **words._asdict(),
+    )
 
 
 def _vectors_at(file: Path, words: Words, places: list[Place]) -> np.ndarray:
