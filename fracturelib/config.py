@@ -176,7 +176,8 @@ def _check(entry: Any, value: Any) -> None:
 PRESETS: dict[str, dict[str, Any]] = {
     "recipe": {},
     "best": {
-        "image_size": 448,
+        "image_size": 320,
+        "fit": "crop",
         "pool": "mean+max",
         "head": "logistic",
         "views": 1,  # of the plain picture: what is asked about later is neither cropped nor turned
