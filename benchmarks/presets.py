@@ -32,6 +32,7 @@ from fracturelib.transforms import eval_transform
 GAIN = 0.03  # that the preset was to have
 WORTH, PRICE = 0.01, 1.5  # AUC, and times the recipe's cost, for which a change would become the default
 TIMED, ROUNDS = 32, 3  # pictures
+Result = tuple[float, np.ndarray]  # an AUC and its draws
 ENLARGED = 2  # most that a picture is enlarged, to spare time
 RECIPE = "224 px (the recipe)"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -104,13 +105,15 @@ def of_settings(data: DataSet, bank: FeatureBank) -> tuple[list[dict], dict[str,
     return rows, affordable
 
 
-def trained(data: DataSet, config: TrainConfig, bank: FeatureBank) -> tuple[float, np.ndarray]:
+def trained(data: DataSet, config: TrainConfig, bank: FeatureBank) -> Result:
     """AUC and its draws of heads that learn as in a run with these settings, the mean of five starts."""
     views, plain = seen(data, config, bank, views=config.views), seen(data, config, bank, views=0)[0]
     return auc_draws(data, chances_of(data, views, plain, config).mean(0))
 
 
-def of_default(parts: list[DataSet], gains: list[dict[str, float]], bank: FeatureBank) -> list[dict]:
+def of_default(
+    parts: list[DataSet], gains: list[dict[str, float]], recipes: dict[str, Result], bank: FeatureBank
+) -> list[dict]:
     """The affordable changes that gain by regression on all sets, with the recipe's own head: it stays while that is
     little.
     """
@@ -119,22 +122,21 @@ def of_default(parts: list[DataSet], gains: list[dict[str, float]], bank: Featur
     for name in sorted(set.intersection(*map(set, gains))):
         if name == RECIPE or min(one[name] for one in gains) < WORTH:
             continue
-        of_head = [head_gain(data, configs(data)[name], bank, name) for data in parts]
+        of_head = [head_gain(data, configs(data)[name], recipes[data.name], bank, name) for data in parts]
         rows, least = rows + of_head, max(least, min(one["value"] for one in of_head))
     check = "least gain of the best affordable change, with the recipe's head"
     return [*rows, row(check, least, bar=f"< {WORTH}", holds=least < WORTH)]
 
 
-def head_gain(data: DataSet, config: TrainConfig, bank: FeatureBank, name: str) -> dict:
+def head_gain(data: DataSet, config: TrainConfig, recipe: Result, bank: FeatureBank, name: str) -> dict:
     """What the settings `name` gain over the recipe, both trained as a run is, as a row."""
-    recipe, of_recipe = trained(data, TrainConfig(weights="distilled"), bank)
     value, draws = trained(data, config, bank)
-    return row(f"{data.name}, {name}, trained as a run: gain", value - recipe, interval(draws - of_recipe).tolist())
+    return row(f"{data.name}, {name}, trained as a run: gain", value - recipe[0], interval(draws - recipe[1]).tolist())
 
 
-def of_preset(data: DataSet, bank: FeatureBank) -> dict:
+def of_preset(data: DataSet, recipe: Result, bank: FeatureBank) -> dict:
     """The preset's gain over the recipe, against the bar on the FracAtlas slice."""
-    gain = head_gain(data, preset_settings("best", weights="distilled"), bank, "--preset best")
+    gain = head_gain(data, preset_settings("best", weights="distilled"), recipe, bank, "--preset best")
     if data.name == "FracAtlas":
         gain |= {"bar": f"≥ {GAIN}, low > 0", "holds": gain["value"] >= GAIN and gain["low"] > 0}
     return gain
@@ -159,8 +161,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     bank = FeatureBank(settings.bank)
     found = [of_settings(data, bank) for data in compared]
-    rows = [one for rows, _ in found for one in rows] + of_default(compared, [gains for _, gains in found], bank)
-    rows += [of_preset(data, bank) for name, data in parts.items() if name != "simulated"]
+    rows = [one for rows, _ in found for one in rows]
+    recipes = {name: trained(data, TrainConfig(weights="distilled"), bank) for name, data in parts.items()}
+    rows += of_default(compared, [gains for _, gains in found], recipes, bank)
+    rows += [of_preset(data, recipes[name], bank) for name, data in parts.items() if name != "simulated"]
     return finish(rows, quick=settings.quick, file=settings.json, form="+.3f")
 
 
