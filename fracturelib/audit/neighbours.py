@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fracturelib.audit.pictures import METHOD, Form
 from fracturelib.errors import FracturelibWarning
-from fracturelib.files.arrays import read_arrays, write_arrays
+from fracturelib.files.arrays import packed, read_arrays, unpacked, write_arrays
 from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
@@ -111,14 +111,14 @@ class Neighbours:
         kept = read_arrays(self.file, name=name, method=METHOD)
         if kept is None:
             return None
-        return [key.tobytes() for key in kept["keys"]], Lists(kept["rows"], kept["distances"])
+        return unpacked(kept["keys"]), Lists(kept["rows"], kept["distances"])
 
     def _save(self, lists: Lists, name: str, keys: Sequence[bytes]) -> None:
         write_arrays(
             self.file,
             name=name,
             method=METHOD,
-            keys=np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1),
+            keys=packed(keys),
             rows=lists.rows.astype(np.int32),
             distances=lists.distances,
         )

@@ -20,7 +20,7 @@ from fracturelib.audit.candidates import Signatures
 from fracturelib.audit.pictures import INVERTED, METHOD, MIRRORED, Picture, unit_descriptors
 from fracturelib.audit.pool import in_order
 from fracturelib.audit.shelf import Pictures, Place, picture_at
-from fracturelib.files.arrays import read_arrays, write_arrays
+from fracturelib.files.arrays import packed, read_arrays, unpacked, write_arrays
 
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from
@@ -119,15 +119,16 @@ def _load(folder: Path, count: int) -> tuple[Words, dict[bytes, np.ndarray]] | N
     kept = read_arrays(folder / VECTORS, method=BY)
     if kept is None or count > OUTGROWN * int(kept["learnt"]):
         return None
-    keys = [key.tobytes() for key in kept["keys"]]
-    return Words(*(kept[name] for name in Words._fields)), dict(zip(keys, kept["vectors"], strict=True))
+    return Words(*(kept[name] for name in Words._fields)), dict(
+        zip(unpacked(kept["keys"]), kept["vectors"], strict=True)
+    )
 
 
 def _save(folder: Path, words: Words, pictures: Pictures, vectors: np.ndarray) -> None:
     write_arrays(
         folder / VECTORS,
         method=BY,
-        keys=np.frombuffer(b"".join(pictures.keys), np.uint8).reshape(len(pictures.keys), -1),
+        keys=packed(pictures.keys),
         vectors=vectors,
         **words._asdict(),
     )

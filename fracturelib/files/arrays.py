@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,13 @@ def write_arrays(file: Path, *, compress: bool = False, **arrays: Any) -> None:
     """
     with replaced(file) as partial, partial.open("wb") as stream:
         (np.savez_compressed if compress else np.savez)(stream, **arrays)
+
+
+def packed(keys: Sequence[bytes]) -> np.ndarray:
+    """Keys of equal length as uint8 (n, length); one key at least."""
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+
+
+def unpacked(rows: np.ndarray) -> list[bytes]:
+    """The inverse of `packed`."""
+    return [row.tobytes() for row in rows]

@@ -154,13 +154,13 @@ def load_run_lightly(folder: str | Path) -> KeptRun:
     from fracturelib.runs.rebuilding import light_network
 
     opened = _opened(Path(folder))
-    record, config, *_ = opened[1:]
+    folder, record, config, *_ = opened
     whole_trunk = record.get("engine") and record["format"] == RUN_FORMAT and config.unfreeze == "head"
     if "torch" in sys.modules or not whole_trunk or not as_torch_resizes():
         return _with_torch(*opened)
-    network = light_network(Path(folder), record, config)
-    _check_numbers(Path(folder), record, network)
-    return RunWithoutTorch(Path(folder), config, record, network)
+    network = light_network(folder, record, config)
+    _check_numbers(folder, record, network)
+    return RunWithoutTorch(folder, config, record, network)
 
 
 def _opened(folder: Path) -> tuple[Path, dict[str, Any], TrainConfig, pd.DataFrame, dict[str, Any]]:
