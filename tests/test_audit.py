@@ -167,19 +167,18 @@ def test_the_index_of_many_pictures_finds_what_exact_search_finds(monkeypatch):
     vectors = views[draw.integers(20, size=count)] + draw.normal(size=(count, 64)).astype(np.float32)
     vectors[-copied:] = vectors[:copied] + 0.4 * draw.normal(size=(copied, 64))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    exact_rows, exact_distances = searcher(vectors)(vectors, 7)
-    monkeypatch.setattr(neighbours, "EXACT", 1000)
-    monkeypatch.setattr(neighbours, "PATIENCE", 1000)
-    rows, distances = searcher(vectors)(vectors, 7)
+    exact_rows, exact_distances = searcher(vectors, count)(vectors, 7)
+    monkeypatch.setattr(neighbours, "AFFORDED", count**2 - 1)
+    rows, distances = searcher(vectors, count)(vectors, 7)
     assert (rows[:, 0] == np.arange(count)).all()  # a different path, and each finds itself
     shared = [len(set(one) & set(other)) for one, other in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
     assert np.mean(shared) / 7 > 0.9
     assert np.mean([count - copied + row in rows[row] for row in range(copied)]) > 0.99
     np.testing.assert_allclose(distances[:, 1], exact_distances[:, 1], atol=0.2)
-    np.testing.assert_array_equal(searcher(vectors)(vectors, 7)[0], rows)  # the same index again
+    np.testing.assert_array_equal(searcher(vectors, count)(vectors, 7)[0], rows)  # the same index again
     monkeypatch.setitem(sys.modules, "faiss", None)  # without the package the search is exact
     with pytest.warns(FracturelibWarning, match=r"fracturelib\[large\]"):
-        np.testing.assert_array_equal(searcher(vectors)(vectors, 7)[0], exact_rows)
+        np.testing.assert_array_equal(searcher(vectors, count)(vectors, 7)[0], exact_rows)
 
 
 def copies_of(reads: list[Read], tmp_path: Path) -> Copies:

@@ -129,6 +129,7 @@ def test_added_files_cost_their_own_pairs(exact, table, work, tmp_path, monkeypa
     if not exact:
         pytest.importorskip("faiss")
         monkeypatch.setattr(neighbours, "EXACT", 10)
+        monkeypatch.setattr(neighbours, "AFFORDED", 0)
     whole = audit(table, names=False, memory=tmp_path / "whole", progress=False)
     needed = dict(work)
     audit(part_of(table, slice(0, FILES - ADDED)), names=False, memory=tmp_path / "grown", progress=False)
@@ -154,6 +155,7 @@ def test_processes_find_what_threads_find(table, whole, tmp_path, monkeypatch):
 def test_an_index_groups_as_exact_search_does(table, whole, monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr(neighbours, "EXACT", 10)
+    monkeypatch.setattr(neighbours, "AFFORDED", 0)
     assert audit(table, names=False, progress=False).table["source_id"].tolist() == whole.table["source_id"].tolist()
 
 
@@ -162,17 +164,9 @@ def test_lists_that_grow_are_those_of_a_whole_search(tmp_path, monkeypatch):
     vectors = draw.normal(size=(3, 300, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     keys = [number.to_bytes(16, "big") for number in range(300)]
-    exact = neighbours.searcher
     monkeypatch.setattr(neighbours, "EXACT", 10**6)
     whole = Neighbours(tmp_path, 0).find(Signatures(*vectors, "words"), keys, progress=False)
     monkeypatch.setattr(neighbours, "EXACT", 10)
-
-    def search(among):
-        with monkeypatch.context() as here:
-            here.setattr(neighbours, "EXACT", 10**6)
-            return exact(among)
-
-    monkeypatch.setattr(neighbours, "searcher", search)  # an index finds nearly all; here all is asked for
     # some that will be gone, in another order, then all
     order = draw.permutation(280)
     old = Signatures(*(part[order] for part in vectors[:, :280]), "words")

@@ -18,9 +18,9 @@ from fracturelib.files.arrays import packed, read_arrays, unpacked, write_arrays
 from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
-EXACT = 5_000  # pictures up to which every vector is compared with every other
-PATIENCE = 20_000  # pictures up to which this takes seconds, without the index
-CELLS, PROBED = 2, 48  # cells per square root of the number of pictures; cells that a query looks into
+EXACT = 5_000  # pictures up to which all lists are made anew
+AFFORDED = 4e8  # comparisons of two vectors without an index, of each form: 20,000 pictures with all, in some 15 s
+LINKS, BUILT, LOOKED = 16, 80, 128  # of the index: links of a vector; vectors weighed when it is built, and in a search
 AT_ONCE = 2048  # vectors that are looked for together
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -84,7 +84,7 @@ class Neighbours:
         """Search the vectors `fresh` among all; yields how many are done."""
         if not len(fresh):
             return
-        search = searcher(found.plain)
+        search = searcher(found.plain, len(fresh))
         for form, part in columns().items():
             for rows in _pieces(fresh):
                 near, distances = search(found.of(form)[rows], part.stop - part.start)
@@ -147,25 +147,22 @@ def _pieces(rows: np.ndarray) -> list[np.ndarray]:
     return np.array_split(rows, range(AT_ONCE, len(rows), AT_ONCE))
 
 
-def searcher(among: np.ndarray) -> Search:
-    """What finds the nearest rows of `among` (n, d), float32: exactly, or nearly so where there are many.
+def searcher(among: np.ndarray, queries: int) -> Search:
+    """What finds the nearest rows of `among` (n, d), float32: exactly, or nearly so where there are many `queries`.
 
     It gives the row numbers for queries (m, d), (m, count), nearest first and -1 where fewer were found, and their
-    distances. Above `EXACT` rows, faiss puts them into cells around centres (an inverted file: Jégou, Douze and
-    Schmid, IEEE PAMI 33 (2011), 117–128) and looks at those nearest to a query; without that package it is exact, and
-    takes a time that grows with the square of the files, which a warning says above `PATIENCE`.
+    distances. Where all with all are more than `AFFORDED` comparisons, it walks along a graph of near vectors (HNSW:
+    Malkov and Yashunin, IEEE PAMI 42 (2020), 824–836) by faiss; without that package it is exact, and a warning says
+    that this takes a time that grows with the square of the files.
     """
-    if len(among) > EXACT:
+    if len(among) * queries > AFFORDED:
         try:
             import faiss
         except ImportError:
-            if len(among) > PATIENCE:
-                said = (
-                    f"each of {len(among):,} pictures is held against all; pip install 'fracturelib[large]' is faster"
-                )
-                warnings.warn(said, FracturelibWarning, stacklevel=2)
+            said = f"each of {queries:,} pictures is held against all; pip install 'fracturelib[large]' is faster"
+            warnings.warn(said, FracturelibWarning, stacklevel=2)
         else:
-            return _by_cells(faiss, np.ascontiguousarray(among, np.float32))
+            return _by_graph(faiss, np.ascontiguousarray(among, np.float32))
     exact = NearestNeighbors(algorithm="brute").fit(among)
 
     def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -175,15 +172,12 @@ def searcher(among: np.ndarray) -> Search:
     return search
 
 
-def _by_cells(faiss: Any, among: np.ndarray) -> Search:
-    """`searcher` by an inverted file. The same rows give the same cells, whatever the number of threads."""
-    cells = round(CELLS * len(among) ** 0.5)
-    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(among.shape[1]), among.shape[1], cells, faiss.METRIC_L2)
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = 0, 10, 64
-    index.cp.min_points_per_centroid = 1
-    index.train(among)
-    index.add(among)
-    index.nprobe = PROBED
+def _by_graph(faiss: Any, among: np.ndarray) -> Search:
+    """`searcher` by HNSW. One thread builds it, so that the same rows give the same graph."""
+    index = faiss.IndexHNSWFlat(among.shape[1], LINKS)
+    index.hnsw.efConstruction, index.hnsw.efSearch = BUILT, LOOKED
+    with threadpool_limits(1):
+        index.add(among)
 
     def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         squares, rows = index.search(np.ascontiguousarray(queries, np.float32), min(count, len(among)))
