@@ -106,3 +106,16 @@ def test_the_list_says_what_is_here(capsys):
 def test_without_pictures_there_is_nothing_to_compare(capsys):
     assert main(["trunks"]) == 2
     assert "--data" in capsys.readouterr().err
+
+
+def test_the_table_keeps_its_columns_under_long_names(tiny_data, tmp_path, small, capsys):
+    name = f"file:{tmp_path}/a_trunk_with_a_rather_long_name.json"
+    asked = ["trunks", name, "--data", str(tiny_data), "--runs", str(tmp_path / "runs")]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head, first, other = (
+        next(line for line in lines if line.startswith(start)) for start in ("trunk ", "resnet18 ", name)
+    )
+    assert other.startswith(f"{name}  ")
+    place = head.index("AUC")
+    assert place == len(name) + 2 and first[place - 1] == other[place - 1] == " " and " " not in first[place]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,11 @@ def _compare(options: argparse.Namespace) -> int:
     kept = KeptFacts(bank.folder / FACTS_FOLDER)
     table = read_catalog(options.data, make_split=options.make_split, kept=kept)
     names = list(dict.fromkeys([DEFAULT, *options.names]))
-    print(f"{'trunk':<28}{'AUC':<24}{f'against {DEFAULT}':<28}{'s/100':>7}{'MB':>6}  licence")
-    found = compare_trunks(table, names, TrainConfig(data=options.data), bank=bank, on_trunk=_print_row)
+    width = max(map(len, names)) + 2
+    print(f"{'trunk':<{width}}{'AUC':<24}{f'against {DEFAULT}':<28}{'s/100':>7}{'MB':>6}  licence")
+    found = compare_trunks(
+        table, names, TrainConfig(data=options.data), bank=bank, on_trunk=partial(_print_row, width=width)
+    )
     print("\nGrouped cross-validation of a logistic regression on the training part; in brackets: 95 % interval.")
     if figure is not None:
         _draw(found, figure)
@@ -69,17 +73,17 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_row(row: pd.Series) -> None:
+def _print_row(row: pd.Series, *, width: int) -> None:
     from fracturelib.writing.numbers import estimate
 
     if row["problem"]:
-        print(f"{row['trunk']:<28}{row['problem']}", flush=True)
+        print(f"{row['trunk']:<{width}}{row['problem']}", flush=True)
         return
     auc = estimate(row["auc"], row["low"], row["high"])
     change = estimate(row["difference"], row["difference_low"], row["difference_high"], signed=True, missing="")
     same = row["trunk"] == DEFAULT
     print(
-        f"{row['trunk']:<28}{auc:<24}{'' if same else change:<28}{row['seconds']:>7.1f}{row['megabytes']:>6.0f}"
+        f"{row['trunk']:<{width}}{auc:<24}{'' if same else change:<28}{row['seconds']:>7.1f}{row['megabytes']:>6.0f}"
         f"  {row['licence']}",
         flush=True,
     )
