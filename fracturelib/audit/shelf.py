@@ -61,15 +61,16 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / PICTURES
+        self._open()
+
+    def _open(self) -> None:
+        """Note every whole record; the rest, which a kill left, is cut off."""
         self._rows: dict[bytes, int] = {}
         self._starts: list[int] = []
         self._heads: list[bytes] = []
         self._end = 0
-        if self.file.exists():
-            self._open()
-
-    def _open(self) -> None:
-        """Note every whole record; the rest, which a kill left, is cut off."""
+        if not self.file.exists():
+            return
         size, head_bytes = self.file.stat().st_size, _head().itemsize
         with self.file.open("r+b") as stream:
             while self._end + head_bytes <= size:
@@ -134,7 +135,7 @@ class Shelf:
                 length = _length(self._heads[row])
                 old.seek(self._starts[row])
                 new.write(old.read(length or 0))
-        self.__init__(self.file.parent)  # type: ignore[misc]
+        self._open()
 
 
 def file_keys(contents: Sequence[str]) -> list[bytes]:
