@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics.cluster import pair_confusion_matrix
 
 from benchmarks import planted
 from benchmarks.outcome import finish, options, row
@@ -75,11 +76,8 @@ def held_out(name: str) -> bool:
 
 def pair_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
     """Precision and recall of the pairs "same radiograph"; both arguments (n,) name each file's source."""
-    together = pd.crosstab(truth, found).to_numpy()
-    right, said, true = (
-        (count * (count - 1) / 2).sum() for count in (together, together.sum(axis=0), together.sum(axis=1))
-    )
-    return right / max(said, 1), right / max(true, 1)
+    (_, wrong), (missed, right) = pair_confusion_matrix(pd.factorize(truth)[0], pd.factorize(found)[0])
+    return right / max(wrong + right, 1), right / max(missed + right, 1)
 
 
 def quietly(root: Path, **options: object) -> Audit:
