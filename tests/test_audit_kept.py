@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fracturelib.audit import Audit, audit, copies, neighbours, pool, reading
-from fracturelib.audit.candidates import Signatures
+from fracturelib.audit.candidates import Signatures, nearest_groups
 from fracturelib.audit.neighbours import Neighbours
 from fracturelib.audit.pictures import Form
 from fracturelib.audit.registration import Evidence
@@ -159,24 +159,55 @@ def test_an_index_groups_as_exact_search_does(table, whole, monkeypatch):
     assert audit(table, names=False, progress=False).table["source_id"].tolist() == whole.table["source_id"].tolist()
 
 
+def unit_vectors(draw: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random ones, float32."""
+    vectors = draw.normal(size=shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def in_forms(vectors: np.ndarray) -> dict[Form, np.ndarray]:
+    """One part of (3, n, d) for each form."""
+    return dict(zip(Form, vectors, strict=True))
+
+
 def test_lists_that_grow_are_those_of_a_whole_search(tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
-    vectors = draw.normal(size=(3, 300, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    vectors = unit_vectors(draw, 3, 300, 16)
     keys = [number.to_bytes(16, "big") for number in range(300)]
     monkeypatch.setattr(neighbours, "EXACT", 10**6)
-    whole = Neighbours(tmp_path, 0).find(Signatures(*vectors, "words"), keys, progress=False)
+    whole = Neighbours(tmp_path, 0).find(Signatures(in_forms(vectors), "words"), keys, progress=False)
     monkeypatch.setattr(neighbours, "EXACT", 10)
     # some that will be gone, in another order, then all
     order = draw.permutation(280)
-    old = Signatures(*(part[order] for part in vectors[:, :280]), "words")
+    old = Signatures(in_forms(vectors[:, order]), "words")
     Neighbours(tmp_path, 1).find(old, [keys[row] for row in order], progress=False)
     for start in (0, 40):
         kept = slice(start, None)
-        grown = Neighbours(tmp_path, 1).find(Signatures(*vectors[:, kept], "words"), keys[kept], progress=False)
-        fresh = whole if start == 0 else Neighbours(tmp_path, 2).find(Signatures(*vectors[:, kept]), keys[kept])
+        left = Signatures(in_forms(vectors[:, kept]), "words")
+        grown = Neighbours(tmp_path, 1).find(left, keys[kept], progress=False)
+        fresh = whole if start == 0 else Neighbours(tmp_path, 2).find(left, keys[kept], progress=False)
         np.testing.assert_array_equal(grown.rows, fresh.rows)
         np.testing.assert_allclose(grown.distances, fresh.distances, atol=1e-5)
+
+
+def test_groups_are_compared_by_their_most_similar_members(tmp_path):
+    draw = np.random.default_rng(1)
+    vectors, numbers = unit_vectors(draw, 3, 60, 16), np.concatenate([np.arange(30), draw.integers(30, size=30)])
+    keys, kept = [number.to_bytes(16, "big") for number in range(60)], Neighbours(tmp_path, 1)
+    pairs = nearest_groups(Signatures(in_forms(vectors)), numbers, keys, kept, progress=False)
+    plain, groups = vectors[0], [np.flatnonzero(numbers == number) for number in range(30)]
+    means = np.stack([plain[group].sum(axis=0) for group in groups])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    nearest = np.argsort(-means @ means.T, axis=1)[:, : neighbours.NEIGHBOURS[Form.AS_IT_IS] + 1]
+    asked = {tuple(sorted((one, other))) for one, near in enumerate(nearest.tolist()) for other in near if other != one}
+    expected = set()
+    for one, other in asked:
+        similar = plain[groups[one]] @ plain[groups[other]].T
+        if similar.size > 1:  # two single pictures were compared before
+            a, b = np.unravel_index(similar.argmax(), similar.shape)
+            expected.add((int(groups[one][a]), int(groups[other][b])))
+    assert {(a, b) for a, b, _ in pairs[:]} == expected and len(pairs) == len(expected)
+    assert {form for *_, form in pairs[:]} == {Form.AS_IT_IS}
 
 
 def test_verdicts_are_kept_exactly_and_only_under_the_same_thresholds(tmp_path, monkeypatch):

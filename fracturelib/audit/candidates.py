@@ -61,35 +61,29 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Signatures:
-    """One vector per picture, (n, d) float32 of length 1, one for its mirror image and one for its inverse.
+    """One vector per picture for each form it is looked for in, (n, d) float32 of length 1; as it is among them.
 
     A picture without keypoints has zeros. `name` tells these words from others.
     """
 
-    plain: np.ndarray
-    mirrored: np.ndarray
-    inverted: np.ndarray
+    forms: dict[Form, np.ndarray]
     name: str = ""
-
-    def of(self, form: Form) -> np.ndarray:
-        """The vectors of the pictures in one form."""
-        return {Form.AS_IT_IS: self.plain, Form.MIRRORED: self.mirrored, Form.INVERTED: self.inverted}[form]
 
 
 def nearest_pairs(found: Signatures, keys: list[bytes], kept: Neighbours, *, progress: bool = True) -> Pairs:
     """Each picture with its nearest ones, in every form; the nearest pairs first, each pair once."""
     lists, parts = kept.find(found, keys, progress=progress), []
-    for place, part in enumerate(columns().values()):
+    for form, part in columns(found.forms).items():
         other, distances = lists.rows[:, part], lists.distances[:, part]
         one = np.repeat(np.arange(len(other)), other.shape[1])
         other, distances = other.ravel(), distances.ravel()
         good = (one != other) & (other >= 0)  # a picture may be among its own neighbours
         low, high = np.minimum(one, other)[good], np.maximum(one, other)[good]
-        parts.append((low, high, np.full(len(low), place), distances[good]))
-    low, high, form, distances = (np.concatenate(values) for values in zip(*parts, strict=True))
-    first = np.unique(Pairs(low, high, form).codes, return_index=True)[1]
+        parts.append((low, high, np.full(len(low), FORMS.index(form)), distances[good]))
+    low, high, places, distances = (np.concatenate(values) for values in zip(*parts, strict=True))
+    first = np.unique(Pairs(low, high, places).codes, return_index=True)[1]
     chosen = first[np.argsort(distances[first], kind="stable")]
-    return Pairs(low[chosen], high[chosen], form[chosen])
+    return Pairs(low[chosen], high[chosen], places[chosen])
 
 
 def nearest_groups(
@@ -97,18 +91,19 @@ def nearest_groups(
 ) -> Pairs:
     """The most similar members of each group and of the groups nearest to it; single pictures were compared before.
 
-    `numbers` (n,) are the pictures' groups, counted from 0.
+    `numbers` (n,) are the pictures' groups, counted from 0. Groups are compared as they are: a copy that is mirrored or
+    inverted was found when each picture was held against its own neighbours.
     """
     order, sizes = np.argsort(numbers, kind="stable"), np.bincount(numbers)
     starts = np.cumsum(sizes) - sizes
-    members = np.split(order, starts[1:])
-    plain, mirrored, inverted = (_unit_rows(np.add.reduceat(found.of(form)[order], starts)) for form in FORMS)
+    members, vectors = np.split(order, starts[1:]), found.forms[Form.AS_IT_IS]
+    means = {Form.AS_IT_IS: _unit_rows(np.add.reduceat(vectors[order], starts))}
     group_keys = [_joint_key([keys[row] for row in rows]) for rows in members]
-    near = nearest_pairs(Signatures(plain, mirrored, inverted, found.name), group_keys, kept, progress=progress)
-    some = np.flatnonzero(sizes[near.one] + sizes[near.other] > 2)
+    near = nearest_pairs(Signatures(means, found.name), group_keys, kept, progress=progress)
+    some = sizes[near.one] + sizes[near.other] > 2
     pairs = []
     for one, other, form in zip(near.one[some], near.other[some], near.form[some], strict=True):
-        similar = found.of(FORMS[form])[members[one]] @ found.plain[members[other]].T
+        similar = vectors[members[one]] @ vectors[members[other]].T
         a, b = np.unravel_index(similar.argmax(), similar.shape)
         pairs.append((members[one][a], members[other][b], form))
     return Pairs.of(pairs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,20 +20,21 @@ from fracturelib.runtime import available_cores
 
 NEIGHBOURS = {Form.AS_IT_IS: 6, Form.MIRRORED: 3, Form.INVERTED: 2}  # pictures that each one is compared with
 EXACT = 5_000  # pictures up to which all lists are made anew
-AFFORDED = 4e8  # comparisons of two vectors without an index, of each form: 20,000 pictures with all, in some 15 s
-LINKS, BUILT, LOOKED = 16, 80, 128  # of the index: links of a vector; vectors weighed when it is built, and in a search
+# Comparisons of two vectors without an index, of each form: 100,000 pictures with all, in some 2 minutes. At 100,000 an
+# index that is as fast misses an eighth of the pairs of copies; exact search misses a twentieth.
+AFFORDED = 1e10
+LINKS, BUILT, LOOKED = 16, 80, 256  # of the index: links of a vector; vectors weighed when it is built, and in a search
 AT_ONCE = 2048  # vectors that are looked for together
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Vectors(Protocol):
-    """What is searched: one vector per picture and form, (n, d) float32, and which signatures they are."""
+    """What is searched: for each form one vector per picture, (n, d) float32, and which signatures they are."""
 
     @property
-    def plain(self) -> np.ndarray: ...
+    def forms(self) -> Mapping[Form, np.ndarray]: ...
     @property
     def name(self) -> str: ...
-    def of(self, form: Form) -> np.ndarray: ...
 
 
 class Lists(NamedTuple):
@@ -45,10 +47,10 @@ class Lists(NamedTuple):
     distances: np.ndarray
 
 
-def columns() -> dict[Form, slice]:
+def columns(forms: Iterable[Form]) -> dict[Form, slice]:
     """Where in `Lists` the neighbours of a form are: one more than are compared, as the picture may find itself."""
-    ends = np.cumsum([0, *(count + 1 for count in NEIGHBOURS.values())]).tolist()
-    return {form: slice(start, end) for form, start, end in zip(NEIGHBOURS, ends[:-1], ends[1:], strict=True)}
+    ends = np.cumsum([0, *(NEIGHBOURS[form] + 1 for form in forms)]).tolist()
+    return {form: slice(start, end) for form, (start, end) in zip(forms, pairwise(ends), strict=True)}
 
 
 class Neighbours:
@@ -63,14 +65,14 @@ class Neighbours:
 
     def find(self, found: Vectors, keys: Sequence[bytes], *, progress: bool = True) -> Lists:
         """The lists of all vectors; `keys` (n,) of 16 bytes each tell them from others."""
-        width = max(part.stop for part in columns().values())
+        width = max(part.stop for part in columns(found.forms).values())
         lists = Lists(np.full((len(keys), width), -1), np.full((len(keys), width), np.inf, np.float32))
         many, added = len(keys) > EXACT, np.arange(len(keys))
         if many:
             added = self._take_over(lists, found.name, keys)
         fresh = np.flatnonzero((lists.rows < 0).all(axis=1))
         stale = np.setdiff1d(np.arange(len(keys)), fresh, assume_unique=True)
-        bar = tqdm(total=len(NEIGHBOURS) * len(keys), desc="Searching", unit="vector", delay=2, disable=not progress)
+        bar = tqdm(total=len(found.forms) * len(keys), desc="Searching", unit="vector", delay=2, disable=not progress)
         with bar, threadpool_limits(available_cores()):  # the workers, who keep to one thread each, wait
             for done in self._look(found, lists, fresh):
                 bar.update(done)
@@ -84,10 +86,10 @@ class Neighbours:
         """Search the vectors `fresh` among all; yields how many are done."""
         if not len(fresh):
             return
-        search = searcher(found.plain, len(fresh))
-        for form, part in columns().items():
+        search = searcher(found.forms[Form.AS_IT_IS], len(fresh))
+        for form, part in columns(found.forms).items():
             for rows in _pieces(fresh):
-                near, distances = search(found.of(form)[rows], part.stop - part.start)
+                near, distances = search(found.forms[form][rows], part.stop - part.start)
                 lists.rows[rows, part.start : part.start + near.shape[1]] = near
                 lists.distances[rows, part.start : part.start + near.shape[1]] = distances
                 yield len(rows)
@@ -126,11 +128,11 @@ class Neighbours:
 
 def _look_among(found: Vectors, lists: Lists, stale: np.ndarray, added: np.ndarray) -> Iterator[int]:
     """Put into the lists of `stale` those of `added` that are nearer than what these name; yields how many are done."""
-    near = found.plain[added]
+    near = found.forms[Form.AS_IT_IS][added]
     squares = (near**2).sum(axis=1)
-    for form, part in columns().items():
+    for form, part in columns(found.forms).items():
         for rows in _pieces(stale):
-            queries = found.of(form)[rows]
+            queries = found.forms[form][rows]
             distances = (queries**2).sum(axis=1)[:, None] + squares - 2 * queries @ near.T  # (B, m)
             distances = np.sqrt(np.maximum(distances, 0))
             some = np.flatnonzero((distances < lists.distances[rows, part.stop - 1, None]).any(axis=1))

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
 from fracturelib.audit import neighbours
-from fracturelib.audit.candidates import Signatures
+from fracturelib.audit.candidates import FORMS, Signatures
 from fracturelib.audit.pictures import INVERTED, METHOD, MIRRORED, Picture, unit_descriptors
 from fracturelib.audit.pool import in_order
 from fracturelib.audit.shelf import Pictures, Place, picture_at
@@ -75,8 +75,7 @@ def signatures(pictures: Pictures, pool: Executor, folder: Path, *, progress: bo
     _sum_up(pictures, words, pool, vectors, missing, progress=progress)
     if large and missing:
         _save(folder, words, pictures, vectors)
-    plain, mirrored, inverted = (np.ascontiguousarray(vectors[:, place]) for place in range(3))
-    return Signatures(plain, mirrored, inverted, words.name)
+    return Signatures({form: np.ascontiguousarray(vectors[:, place]) for place, form in enumerate(FORMS)}, words.name)
 
 
 def _sum_up(

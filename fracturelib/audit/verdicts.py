@@ -25,7 +25,7 @@ class Verdicts:
     def __init__(self, folder: Path) -> None:
         self.file = folder / PAIRS
         self._found: dict[int, Evidence | None] = {}
-        self._version = _version()
+        self._hashed = hashlib.blake2b(_version(), digest_size=8)
         content = self.file.read_bytes() if self.file.exists() else b""
         kept = np.frombuffer(content[: len(content) // _RECORD.itemsize * _RECORD.itemsize], _RECORD)
         whole = _sums(kept) == kept["sum"]
@@ -44,8 +44,9 @@ class Verdicts:
 
         Among a million pairs, two share a key with a chance of 1 in 10⁷.
         """
-        digest = hashlib.blake2b(b"/".join([self._version, one, other, form.encode()]), digest_size=8)
-        return int.from_bytes(digest.digest(), "little")
+        hashed = self._hashed.copy()
+        hashed.update(b"/".join([b"", one, other, form.encode()]))
+        return int.from_bytes(hashed.digest(), "little")
 
     def __contains__(self, key: int) -> bool:
         return key in self._found
