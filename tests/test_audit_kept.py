@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fracturelib.audit import Audit, audit, copies, neighbours, pool, reading
+from fracturelib.audit import Audit, audit, copies, neighbours, reading
 from fracturelib.audit.candidates import Signatures, nearest_groups
 from fracturelib.audit.neighbours import Neighbours
 from fracturelib.audit.pictures import Form
@@ -15,6 +15,7 @@ from fracturelib.audit.result import FINDINGS, PICTURES
 from fracturelib.audit.verdicts import Verdicts
 from fracturelib.catalog import survey
 from fracturelib.errors import DataWarning
+from fracturelib.runtime import pool
 from fracturelib.simulation import simulate
 
 FILES, ADDED = 24, 6

@@ -35,6 +35,7 @@ from fracturelib.catalog.naming import class_label, source_ids, split_name
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.evaluation import file_metadata
 from fracturelib.images import read_radiograph
+from fracturelib.runtime import pool
 from tests.helpers.trees import TINY_COUNTS
 
 COLUMNS = [
@@ -184,6 +185,19 @@ def test_a_name_that_is_not_utf8_costs_one_file_and_is_named(make_tree: MakeTree
         table = read_catalog(root)
     assert len(table) == 31
     assert table.attrs["skipped"][0]["path"] == r"train/fractured/br\xfcche.png"
+
+
+def test_processes_find_the_same_facts_as_threads(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree()
+    (root / "train/fractured/broken.png").write_bytes(b"no picture")
+    with pytest.warns(DataWarning, match="broken.png"):
+        by_threads = read_catalog(root)
+    monkeypatch.setattr(pool, "PROCESSES_FROM", 1)
+    monkeypatch.setattr("fracturelib.catalog.table.TOGETHER", 1)
+    with pytest.warns(DataWarning, match="broken.png"):
+        by_processes = read_catalog(root)
+    pd.testing.assert_frame_equal(by_processes, by_threads)
+    assert by_processes.attrs["skipped"] == by_threads.attrs["skipped"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from fracturelib.audit.candidates import Pair, Pairs, Signatures, nearest_groups, nearest_pairs
 from fracturelib.audit.neighbours import Neighbours
 from fracturelib.audit.pictures import Form
-from fracturelib.audit.pool import in_order, workers
 from fracturelib.audit.registration import Evidence, compare
 from fracturelib.audit.shelf import Pictures, Place, Shelf, picture_at
 from fracturelib.audit.signatures import signatures
 from fracturelib.audit.verdicts import Verdicts
+from fracturelib.runtime.pool import in_order, workers
 
 ROUNDS = 3  # after the first, groups are compared with groups
 BATCH = 256  # pairs compared before the groups are looked at again

@@ -14,9 +14,9 @@ import numpy as np
 
 from fracturelib.audit.identity import letters_in_corners
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
-from fracturelib.audit.pool import in_order, workers
 from fracturelib.errors import ImageError
 from fracturelib.images import Polarity, read_radiograph
+from fracturelib.runtime.pool import in_order, workers
 
 FILES_AT_ONCE = 16  # that one of several processes reads, at least
 TOGETHER = 4  # of these that a worker is given at once
@@ -76,12 +76,13 @@ def measure_appearance(pixels: np.ndarray) -> dict[str, float]:
 
     Names begin with the kind: "brightness: …", "border: …" (outer tenth of the picture), "blurred: …" (8 × 8 cells).
     """
-    small = shrink(pixels, 128).astype(np.float32) / 255
+    greys = shrink(pixels, 128)
+    small = greys.astype(np.float32) / 255
     found = {"brightness: mean grey value": float(small.mean()), "brightness: contrast": float(small.std())}
     shares = (1, 10, 50, 90, 99)
     for share, value in zip(shares, np.percentile(small, shares), strict=True):
         found[f"brightness: percentile {share}"] = float(value)
-    histogram = np.histogram(small, LEVELS, (0, 1))[0] / small.size
+    histogram = np.bincount(greys.ravel(), minlength=256).reshape(LEVELS, -1).sum(axis=1) / greys.size
     for level, part in enumerate(histogram):
         found[f"brightness: share of grey values {level / LEVELS:.2f} to {(level + 1) / LEVELS:.2f}"] = float(part)
     for name, cell in _ring(small).items():

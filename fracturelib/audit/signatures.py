@@ -18,9 +18,9 @@ from tqdm import tqdm
 from fracturelib.audit import neighbours
 from fracturelib.audit.candidates import FORMS, Signatures
 from fracturelib.audit.pictures import INVERTED, METHOD, MIRRORED, Picture, unit_descriptors
-from fracturelib.audit.pool import in_order
 from fracturelib.audit.shelf import Pictures, Place, picture_at
 from fracturelib.files.arrays import packed, read_arrays, unpacked, write_arrays
+from fracturelib.runtime.pool import in_order
 
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from

@@ -35,8 +35,10 @@ class Found(NamedTuple):
         return self.about.layout == class_folders.NAME
 
 
-def find_data(root: Path, options: DataOptions) -> Found | None:
+def find_data(root: Path, options: DataOptions, *, folders: bool = True) -> Found | None:
     """The files of a folder in the layout that fits; None where none does.
+
+    With `folders` False it is None for class folders too, whose files are not looked for then.
 
     Raises:
         CatalogError: as the layout says.
@@ -45,6 +47,8 @@ def find_data(root: Path, options: DataOptions) -> Found | None:
     if chosen is None:
         return None
     layout, top = chosen
+    if not folders and layout is class_folders:
+        return None
     listing = layout.read(root, top, options)
     inside = "" if top == root else f", in its folder {top.relative_to(root).as_posix()}"
     said = [f"read as {layout.TITLE}{inside}: {listing.said}"]

@@ -57,9 +57,7 @@ def survey(
     """
     root = Path(root)
     check_root(root)
-    found = find_data(root, options)
-    if found is not None and found.is_folders:
-        found = None  # a folder in a bad state is no error here
+    found = find_data(root, options, folders=False)  # these may be in a bad state, which is no error here
     listed = _any_files(root) if found is None else found.listing.table
     table = inspect_files(listed, root, polarity=polarity, kept=kept)
     skipped = [] if found is None else list(found.listing.skipped)

@@ -10,7 +10,6 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,8 @@ from fracturelib.catalog.splits import complete_splits, make_missing_splits
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import ImageFacts, Polarity, inspect_image
-from fracturelib.runtime import available_cores
+from fracturelib.runtime.pool import in_order as results_in_order
+from fracturelib.runtime.pool import workers
 from fracturelib.runtime.processes import spread
 from fracturelib.writing.words import counted, few, in_brackets, printable
 
@@ -48,7 +48,8 @@ COLUMNS = (
     "content",
 )
 _FACTS = [one.name for one in fields(ImageFacts)]
-FILES_AT_ONCE = 32  # that one of several processes reads, at least
+FILES_AT_ONCE = 32  # that one of several machines' processes reads, at least
+TOGETHER = 8  # of these that a worker is given at once
 POLARITY_COLUMNS = ("inverted", "turned")  # of a table only where a picture is so
 
 
@@ -177,8 +178,10 @@ def _inspect_each(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
 
 
 def _inspect_some(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
-    with ThreadPoolExecutor(min(8, available_cores())) as pool:  # decoding frees the GIL
-        yield from pool.map(partial(_inspect_named, polarity=polarity), files)
+    pieces = (files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER))
+    with workers(len(files)) as pool:
+        for found in results_in_order(pool, partial(_inspect_named, polarity=polarity), pieces):
+            yield from found
 
 
 def columns_of(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
@@ -191,11 +194,10 @@ def skipped_files(table: pd.DataFrame) -> list[dict[str, str]]:
     return table.loc[table["problem"].notna(), ["path", "problem", "kind"]].to_dict("records")
 
 
-def _inspect_named(file: Path, *, polarity: str) -> ImageFacts:
-    """The facts of a file whose name can be written into a table; the name of another one is its problem."""
-    if printable(str(file)) != str(file):
-        return ImageFacts(problem="its name is not UTF-8: rename it")
-    return inspect_image(file, polarity=polarity)
+def _inspect_named(files: list[Path], *, polarity: str) -> list[ImageFacts]:
+    """The facts of files whose names can be written into a table; the name of any other one is its problem."""
+    unnamed = ImageFacts(problem="its name is not UTF-8: rename it")
+    return [inspect_image(file, polarity=polarity) if printable(str(file)) == str(file) else unnamed for file in files]
 
 
 def in_order(table: pd.DataFrame, splits: Sequence[str]) -> pd.DataFrame:

@@ -30,9 +30,10 @@ def looks_inverted(grey: NDArray[np.uint8]) -> bool:
     FracAtlas, 599 wrists of another set and 800 simulated radiographs it calls none inverted, and of the same pictures
     turned 95, 96 and 79 %. Where a limb fills the picture there is no air to judge by, and nothing is said.
     """
-    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) / 255
-    few_dark, much_bright = (small < _DARK).mean() < _DARK_SHARE, (small > _BRIGHT).mean() >= _BRIGHT_SHARE
-    return bool(small.mean() > _MEAN and few_dark and much_bright)
+    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    if small.mean() <= 255 * _MEAN:
+        return False
+    return bool((small < 255 * _DARK).mean() < _DARK_SHARE and (small > 255 * _BRIGHT).mean() >= _BRIGHT_SHARE)
 
 
 def is_turned(grey: NDArray[np.uint8], polarity: str) -> bool:
