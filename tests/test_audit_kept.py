@@ -191,6 +191,16 @@ def test_lists_that_grow_are_those_of_a_whole_search(tmp_path, monkeypatch):
         np.testing.assert_allclose(grown.distances, fresh.distances, atol=1e-5)
 
 
+def test_lists_of_other_forms_are_searched_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(neighbours, "EXACT", 10)
+    forms = in_forms(unit_vectors(np.random.default_rng(2), 3, 40, 16))
+    keys = [number.to_bytes(16, "big") for number in range(40)]
+    plain = Signatures({Form.AS_IT_IS: forms[Form.AS_IT_IS]}, "words")
+    Neighbours(tmp_path, 1).find(Signatures(forms, "words"), keys, progress=False)
+    again = Neighbours(tmp_path, 1).find(plain, keys, progress=False)
+    np.testing.assert_array_equal(again.rows, Neighbours(tmp_path, 2).find(plain, keys, progress=False).rows)
+
+
 def test_groups_are_compared_by_their_most_similar_members(tmp_path):
     draw = np.random.default_rng(1)
     vectors, numbers = unit_vectors(draw, 3, 60, 16), np.concatenate([np.arange(30), draw.integers(30, size=30)])

@@ -69,7 +69,7 @@ class Neighbours:
         lists = Lists(np.full((len(keys), width), -1), np.full((len(keys), width), np.inf, np.float32))
         many, added = len(keys) > EXACT, np.arange(len(keys))
         if many:
-            added = self._take_over(lists, found.name, keys)
+            added = self._take_over(lists, _name(found), keys)
         fresh = np.flatnonzero((lists.rows < 0).all(axis=1))
         stale = np.setdiff1d(np.arange(len(keys)), fresh, assume_unique=True)
         bar = tqdm(total=len(found.forms) * len(keys), desc="Searching", unit="vector", delay=2, disable=not progress)
@@ -79,7 +79,7 @@ class Neighbours:
             for done in _look_among(found, lists, stale, added) if len(stale) and len(added) else ():
                 bar.update(done)
         if many and len(fresh):
-            self._save(lists, found.name, keys)
+            self._save(lists, _name(found), keys)
         return lists
 
     def _look(self, found: Vectors, lists: Lists, fresh: np.ndarray) -> Iterator[int]:
@@ -124,6 +124,11 @@ class Neighbours:
             rows=lists.rows.astype(np.int32),
             distances=lists.distances,
         )
+
+
+def _name(found: Vectors) -> str:
+    """What tells lists of these signatures in these forms from others."""
+    return " ".join([found.name, *found.forms])
 
 
 def _look_among(found: Vectors, lists: Lists, stale: np.ndarray, added: np.ndarray) -> Iterator[int]:
