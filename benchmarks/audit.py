@@ -1,11 +1,11 @@
 """Does the audit count radiographs rightly? `python -m benchmarks.audit [--quick] [--only PART …] [--json FILE]`.
 
 On the wrist set with and without its names, on FracAtlas, and on simulated sets; then time and memory for 10,000 files,
-and what a random split makes of the wrist set. `--only huge` (100,000 files, and 1,000 more) takes half an hour and
-10 GB of disk, and is left out unless it is named. The thresholds of `audit.registration` were chosen on half of the sources of
-the wrist set and of FracAtlas (those whose name has an even MD5); the rows "held-out half" are about the others, which
-had no part in that. The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default `../shared/data`); a set
-that is absent is left out, said aloud.
+and what a random split makes of the wrist set. `--only huge` (100,000 files, and 1,000 more) takes half an hour and 10
+GB of disk, and is left out unless it is named. The thresholds of `audit.registration` were chosen on half of the
+sources of the wrist set and of FracAtlas (those whose name has an even MD5); the rows "held-out half" are about the
+others, which had no part in that. The real sets lie in the folder that FRACTURELIB_REAL_DATA names (default
+`../shared/data`); a set that is absent is left out, said aloud.
 """
 
 from __future__ import annotations
