@@ -134,7 +134,8 @@ def commands(draw):
     words = ["evaluate", draw(RUN), f"--csv={table}", f"--prevalence={draw(NUMBERS)}", *strict]
     report = draw(st.one_of(st.none(), TARGET))
     words += [f"--data={draw(DATA)}"] * draw(st.booleans()) + [f"--report={report}"] * (report is not None)
-    return words, [table, *([report] if report is not None else [])]
+    # what the trunk computes of new pictures is kept beside the run, as training keeps it
+    return words, ["runs/.features", table, *([report] if report is not None else [])]
 
 
 VALUES = st.recursive(
