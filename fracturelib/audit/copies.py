@@ -20,7 +20,7 @@ from fracturelib.audit.registration import Evidence, compare
 from fracturelib.audit.shelf import Pictures, Place, Shelf, picture_at
 from fracturelib.audit.signatures import signatures
 from fracturelib.audit.verdicts import Verdicts
-from fracturelib.runtime.pool import in_order, workers
+from fracturelib.runtime.pool import ordered, workers
 
 ROUNDS = 3  # after the first, groups are compared with groups
 BATCH = 256  # pairs compared before the groups are looked at again
@@ -131,7 +131,7 @@ def _judged(pictures: Pictures, batch: list[Pair], verdicts: Verdicts, pool: Exe
     pieces = [
         [places[number] for number in missing[start : start + TOGETHER]] for start in range(0, len(missing), TOGETHER)
     ]
-    found = [one for piece in in_order(pool, partial(_compared, pictures.shelf), pieces) for one in piece]
+    found = [one for piece in ordered(pool, partial(_compared, pictures.shelf), pieces) for one in piece]
     if missing:
         verdicts.add([keys[number] for number in missing], found)
     return [verdicts[key] for key in keys]

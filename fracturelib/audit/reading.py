@@ -16,7 +16,7 @@ from fracturelib.audit.identity import letters_in_corners
 from fracturelib.audit.pictures import SIDE, Picture, describe_picture, shrink
 from fracturelib.errors import ImageError
 from fracturelib.images import Polarity, read_radiograph
-from fracturelib.runtime.pool import in_order, workers
+from fracturelib.runtime.pool import ordered, workers
 
 FILES_AT_ONCE = 16  # that one of several processes reads, at least
 TOGETHER = 4  # of these that a worker is given at once
@@ -45,7 +45,7 @@ def read_all(files: Sequence[tuple[Path, str]]) -> Iterator[Read]:
     pieces = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
     with warnings.catch_warnings(), workers(len(files)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for reads in in_order(pool, _read_some, pieces):
+        for reads in ordered(pool, _read_some, pieces):
             yield from reads
 
 

@@ -20,7 +20,7 @@ from fracturelib.audit.candidates import FORMS, Signatures
 from fracturelib.audit.pictures import INVERTED, METHOD, MIRRORED, Picture, unit_descriptors
 from fracturelib.audit.shelf import Pictures, Place, picture_at
 from fracturelib.files.arrays import packed, read_arrays, unpacked, write_arrays
-from fracturelib.runtime.pool import in_order
+from fracturelib.runtime.pool import ordered
 
 WORDS, SHORT = 32, 24  # typical keypoints; numbers that are left of a descriptor's 128
 SAMPLED_PICTURES, SAMPLED_POINTS = 1500, 30  # that the words are learnt from
@@ -87,7 +87,7 @@ def _sum_up(
     bar = tqdm(total=len(missing), desc="Summing up", unit="picture", delay=2, disable=not progress)
     with bar:
         for piece, found in zip(
-            pieces, in_order(pool, partial(_vectors_at, pictures.shelf, words), places), strict=True
+            pieces, ordered(pool, partial(_vectors_at, pictures.shelf, words), places), strict=True
         ):
             vectors[piece] = found
             bar.update(len(piece))

@@ -29,8 +29,7 @@ from fracturelib.catalog.splits import complete_splits, make_missing_splits
 from fracturelib.config import SPLITS
 from fracturelib.errors import CatalogError, DataWarning
 from fracturelib.images import ImageFacts, Polarity, inspect_image
-from fracturelib.runtime.pool import in_order as results_in_order
-from fracturelib.runtime.pool import workers
+from fracturelib.runtime.pool import ordered, workers
 from fracturelib.runtime.processes import spread
 from fracturelib.writing.words import counted, few, in_brackets, printable
 
@@ -180,7 +179,7 @@ def _inspect_each(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
 def _inspect_some(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
     pieces = (files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER))
     with workers(len(files)) as pool:
-        for found in results_in_order(pool, partial(_inspect_named, polarity=polarity), pieces):
+        for found in ordered(pool, partial(_inspect_named, polarity=polarity), pieces):
             yield from found
 
 

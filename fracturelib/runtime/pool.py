@@ -41,7 +41,7 @@ def workers(count: int) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
-def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def ordered(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The results in the order of the items, of which few are under way at a time."""
     pending: deque[Future[Result]] = deque()
     for item in items:
