@@ -127,11 +127,9 @@ def _judged(pictures: Pictures, batch: list[Pair], verdicts: Verdicts, pool: Exe
     """The verdict on every pair: what is kept, else what the workers find; then it is kept."""
     keys = [verdicts.key(pictures.keys[one], pictures.keys[other], form) for one, other, form in batch]
     missing = [number for number, key in enumerate(keys) if key not in verdicts]
-    places = [(pictures.places[one], pictures.places[other], form) for one, other, form in batch]
-    pieces = [
-        [places[number] for number in missing[start : start + TOGETHER]] for start in range(0, len(missing), TOGETHER)
-    ]
-    found = [one for piece in ordered(pool, partial(_compared, pictures.shelf), pieces) for one in piece]
+    asked = [batch[number] for number in missing]
+    places = [(pictures.places[one], pictures.places[other], form) for one, other, form in asked]
+    found = list(ordered(pool, partial(_compared, pictures.shelf), places, together=TOGETHER))
     if missing:
         verdicts.add([keys[number] for number in missing], found)
     return [verdicts[key] for key in keys]

@@ -42,11 +42,9 @@ class Read(NamedTuple):
 
 def read_all(files: Sequence[tuple[Path, str]]) -> Iterator[Read]:
     """`read_one` of every file, each with its polarity, in order; Pillow's own warnings are not passed on."""
-    pieces = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
     with warnings.catch_warnings(), workers(len(files)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for reads in ordered(pool, _read_some, pieces):
-            yield from reads
+        yield from ordered(pool, _read_some, files, together=TOGETHER)
 
 
 def _read_some(files: Sequence[tuple[Path, str]]) -> list[Read]:

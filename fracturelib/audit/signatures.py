@@ -82,15 +82,11 @@ def _sum_up(
     pictures: Pictures, words: Words, pool: Executor, vectors: np.ndarray, missing: list[int], *, progress: bool
 ) -> None:
     """Fill in the vectors of the rows `missing`."""
-    pieces = [missing[start : start + TOGETHER] for start in range(0, len(missing), TOGETHER)]
-    places = ([pictures.places[row] for row in piece] for piece in pieces)
-    bar = tqdm(total=len(missing), desc="Summing up", unit="picture", delay=2, disable=not progress)
-    with bar:
-        for piece, found in zip(
-            pieces, ordered(pool, partial(_vectors_at, pictures.shelf, words), places), strict=True
-        ):
-            vectors[piece] = found
-            bar.update(len(piece))
+    places = [pictures.places[row] for row in missing]
+    found = ordered(pool, partial(_vectors_at, pictures.shelf, words), places, together=TOGETHER)
+    bar = tqdm(missing, desc="Summing up", unit="picture", delay=2, disable=not progress)
+    for row, vector in zip(bar, found, strict=True):
+        vectors[row] = vector
 
 
 def _learn(pictures: Pictures, *, project: bool) -> Words | None:

@@ -177,10 +177,8 @@ def _inspect_each(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
 
 
 def _inspect_some(files: list[Path], *, polarity: str) -> Iterator[ImageFacts]:
-    pieces = (files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER))
     with workers(len(files)) as pool:
-        for found in ordered(pool, partial(_inspect_named, polarity=polarity), pieces):
-            yield from found
+        yield from ordered(pool, partial(_inspect_named, polarity=polarity), files, together=TOGETHER)
 
 
 def columns_of(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:

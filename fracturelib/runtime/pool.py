@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -41,15 +41,17 @@ def workers(count: int) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
-def ordered(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results in the order of the items, of which few are under way at a time."""
-    pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
+def ordered(
+    pool: Executor, work: Callable[[list[Item]], Iterable[Result]], items: Sequence[Item], *, together: int
+) -> Iterator[Result]:
+    """What `work` gives for the items, in their order; a worker gets so many at once, and few pieces are under way."""
+    pending: deque[Future[Iterable[Result]]] = deque()
+    for start in range(0, len(items), together):
+        pending.append(pool.submit(work, list(items[start : start + together])))
         if len(pending) >= 4 * available_cores():
-            yield pending.popleft().result()
+            yield from pending.popleft().result()
     while pending:
-        yield pending.popleft().result()
+        yield from pending.popleft().result()
 
 
 @contextmanager
